@@ -1,0 +1,87 @@
+"""The hooks of a plugin. Each takes one frozen object at most, so that new fields never break a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from callsheet.context import JobContext, WarmStart
+from callsheet.handler import Handler, HandlerSpec
+from callsheet.jobs import AbortOutcome, JobResult, ProviderRequest, Receipt
+from callsheet.models import ModelInfo
+from callsheet.storage import Event
+
+if TYPE_CHECKING:
+    import click
+
+__all__ = ["AbortCall", "HandlerStart", "InvokeCall", "hookimpl", "hookspec"]
+
+hookspec = pluggy.HookspecMarker("callsheet")
+hookimpl = pluggy.HookimplMarker("callsheet")
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeCall:
+    """One attempt of one call."""
+
+    handler: Handler
+    request: ProviderRequest
+    context: JobContext
+
+
+@dataclass(frozen=True, slots=True)
+class AbortCall:
+    """A remote job that is to be stopped."""
+
+    handler: Handler
+    receipt: Receipt
+    context: JobContext
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerStart:
+    """A handler that is about to be used, and what it gets to warm up."""
+
+    handler: Handler
+    start: WarmStart
+
+
+@hookspec
+def callsheet_register_handlers() -> Iterable[HandlerSpec]:  # type: ignore[empty-body]
+    """Say which handlers this plugin has. Called once, when one of its models is first resolved."""
+
+
+@hookspec
+def callsheet_register_models() -> Iterable[ModelInfo]:  # type: ignore[empty-body]
+    """Give rows that cannot be written in plugin.toml (models found on the machine). Called when listed or resolved."""
+
+
+@hookspec
+def callsheet_warm_start(start: HandlerStart) -> Awaitable[None] | None:
+    """Get ready for the first call of a handler (import the SDK, open a client), before any call is made."""
+
+
+@hookspec(firstresult=True)
+def callsheet_invoke(call: InvokeCall) -> Awaitable[JobResult | Receipt] | None:
+    """Perform one attempt instead of the handler, or return None to let it happen.
+
+    Asked once an attempt, after the intent is durable. The core's own implementation comes last and calls the handler.
+    """
+
+
+@hookspec(firstresult=True)
+def callsheet_abort(call: AbortCall) -> Awaitable[AbortOutcome] | None:
+    """Stop a remote job instead of the handler, or return None to let it happen."""
+
+
+@hookspec
+def callsheet_job_event(event: Event) -> None:
+    """Hear what happens in a run, after it was written. Must not block."""
+
+
+@hookspec
+def callsheet_register_commands(cli: click.Group) -> None:
+    """Add commands to the command line. Called when one of the manifest's `commands` is asked for."""

@@ -1,0 +1,87 @@
+"""Money: dated price rows, and costs that are exact, a range or unknown with a reason (never a silent zero)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+__all__ = ["FREE", "Cost", "PriceRow", "estimate", "total"]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """The price of one unit (`image`, `second`, `character`, `run`, `megapixel`, `input_token`, …) in US dollars.
+
+    `as_of` is an ISO date and `source` where it was read: a price without them is a guess and is not accepted.
+    """
+
+    per: str
+    usd: Decimal
+    as_of: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """US dollars between `low` and `high`; both None when unknown, and then `reason` says why."""
+
+    low: Decimal | None
+    high: Decimal | None
+    reason: str = ""
+
+    @classmethod
+    def exactly(cls, usd: Decimal | str | int) -> Cost:
+        """A cost that is known to the cent."""
+        value = Decimal(usd)
+        return cls(value, value)
+
+    @classmethod
+    def unknown(cls, reason: str) -> Cost:
+        """A cost nobody can state; `reason` is shown to the user."""
+        return cls(None, None, reason)
+
+    @property
+    def known(self) -> bool:
+        """True when there is one figure."""
+        return self.low is not None and self.low == self.high
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return "unknown"
+        return f"${_plain(self.low)}" if self.known else f"${_plain(self.low)}–{_plain(self.high)}"
+
+
+FREE = Cost.exactly(0)
+
+
+def _plain(value: Decimal) -> str:
+    text = f"{value.normalize():f}"
+    whole, _, cents = text.partition(".")
+    return f"{whole}.{cents:<02}" if cents else f"{whole}.00"
+
+
+def estimate(rows: Iterable[PriceRow], units: Mapping[str, float]) -> Cost:
+    """Price `units` (amount per unit name) with `rows`; every unit that is priced must be counted, else unknown."""
+    priced = list(rows)
+    if not priced:
+        return Cost.unknown("no price is on record for this model")
+    missing = sorted(row.per for row in priced if row.per not in units)
+    if missing:
+        return Cost.unknown(f"the number of {', '.join(missing)} is not known before the call")
+    return Cost.exactly(sum((row.usd * Decimal(str(units[row.per])) for row in priced), Decimal(0)))
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """Add costs; the sum is unknown when any part is, with the parts' reasons and the known part told."""
+    low = high = Decimal(0)
+    reasons: list[str] = []
+    for cost in costs:
+        if cost.low is None or cost.high is None:
+            if cost.reason not in reasons:
+                reasons.append(cost.reason)
+        else:
+            low, high = low + cost.low, high + cost.high
+    if reasons:
+        return Cost.unknown("; ".join(reasons) + (f"; the known part is ${_plain(low)}" if low else ""))
+    return Cost(low, high)

@@ -1,0 +1,162 @@
+"""Secrets: where they come from, how they hide themselves, and the one redactor in front of every sink."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import quote, quote_plus
+
+from callsheet.errors import ConfigError
+
+__all__ = ["ChainSecrets", "EnvSecrets", "MappingSecrets", "Redactor", "Secret", "SecretResolver", "SecretScope"]
+
+MASK = "[redacted]"
+_SHORTEST = 6
+
+
+class Secret:
+    """A secret text that hides itself in repr, str, logs and pickles; `reveal()` gives it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself: for the header it goes into, and for nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        raise TypeError("a secret is not written anywhere")
+
+
+class SecretResolver(Protocol):
+    """Looks a secret up by its name (`OPENAI_API_KEY`)."""
+
+    async def get(self, name: str) -> Secret | None:
+        """The secret, or None when this resolver has none of that name."""
+        ...
+
+
+class EnvSecrets:
+    """Secrets from environment variables of the same name; an empty variable counts as absent."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+
+    async def get(self, name: str) -> Secret | None:
+        """The variable's value without surrounding white space."""
+        value = self._environ.get(name, "").strip()
+        return Secret(value) if value else None
+
+
+class MappingSecrets:
+    """Secrets that the application hands over."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = {name: Secret(value) for name, value in values.items() if value}
+
+    async def get(self, name: str) -> Secret | None:
+        """The value given for this name."""
+        return self._values.get(name)
+
+
+class ChainSecrets:
+    """Asks resolvers in turn; the first that knows the name wins."""
+
+    def __init__(self, *resolvers: SecretResolver) -> None:
+        self._resolvers = resolvers
+
+    async def get(self, name: str) -> Secret | None:
+        """The first resolver's answer that is not None."""
+        for resolver in self._resolvers:
+            found = await resolver.get(name)
+            if found is not None:
+                return found
+        return None
+
+
+class Redactor:
+    """Masks known secret values, in the forms in which they turn up, and texts shaped like credentials.
+
+    Redact before cutting: half a key is still half a key.
+    """
+
+    _SHAPES = re.compile(
+        r"(?i)(\b(?:bearer|basic|token)\s+)[\w.~+/=-]{8,}"
+        r"|((?:api[-_]?key|authorization|x-api-key|xi-api-key|secret|password|access[-_]token|[?&](?:key|sig|signature|token))"
+        r"[\"']?\s*[:=]\s*[\"']?)(?!\[redacted\])[^\s\"'&,;]{6,}"
+    )
+
+    def __init__(self) -> None:
+        self._forms: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, secret: Secret) -> None:
+        """Mask this secret from now on, plain, URL-quoted, JSON-escaped and in base64. Very short ones are left alone."""
+        value = secret.reveal()
+        if len(value) < _SHORTEST:
+            return
+        raw = value.encode()
+        forms = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], raw.hex()}
+        forms |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
+        self._forms |= forms
+        longest_first = sorted(self._forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(re.escape(form) for form in longest_first))
+
+    def text(self, text: str) -> str:
+        """The text with every secret masked."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        return self._SHAPES.sub(lambda m: f"{m.group(1) or m.group(2)}{MASK}", text)
+
+    def value(self, value: object) -> object:
+        """JSON data with every secret in its texts and keys masked."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(k)): self.value(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(v) for v in value]
+        return value
+
+
+class SecretScope:
+    """What one plugin may look up: the names its manifest declares. Everything handed out is known to the redactor."""
+
+    def __init__(self, resolver: SecretResolver, redactor: Redactor, declared: frozenset[str], owner: str) -> None:
+        self._resolver = resolver
+        self._redactor = redactor
+        self._declared = declared
+        self._owner = owner
+
+    async def get(self, name: str) -> Secret | None:
+        """The secret or None. Raises ConfigError for a name that the plugin's manifest does not declare."""
+        if name not in self._declared:
+            raise ConfigError(f"{self._owner} asked for the secret {name}, which its plugin.toml does not declare")
+        secret = await self._resolver.get(name)
+        if secret is not None:
+            self._redactor.add(secret)
+        return secret
+
+    async def require(self, name: str) -> Secret:
+        """The secret. Raises ConfigError (exit code 3) that says how to set it when there is none."""
+        secret = await self.get(name)
+        if secret is None:
+            raise ConfigError(f"{self._owner} needs the secret {name}: set it with `export {name}=…`", missing=True)
+        return secret

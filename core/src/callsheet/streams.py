@@ -1,0 +1,62 @@
+"""The typed events of a stream; a stream is complete only with its `finished` event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from callsheet.jobs import JobResult, Usage
+
+__all__ = [
+    "ReasoningDelta",
+    "StreamEvent",
+    "StreamFinished",
+    "StreamUsage",
+    "TextDelta",
+    "ToolCallDelta",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text."""
+
+    text: str
+    type: Literal["text.delta"] = "text.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of the reasoning or of its summary."""
+
+    text: str
+    type: Literal["reasoning.delta"] = "reasoning.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a tool call's JSON arguments, as text; `id` and `name` repeat in each."""
+
+    id: str
+    name: str
+    arguments: str
+    type: Literal["tool_call.delta"] = "tool_call.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUsage:
+    """Token counts so far."""
+
+    usage: Usage
+    type: Literal["usage"] = "usage"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFinished:
+    """The last event of every stream that is complete."""
+
+    result: JobResult
+    type: Literal["finished"] = "finished"
+
+
+StreamEvent = TextDelta | ReasoningDelta | ToolCallDelta | StreamUsage | StreamFinished

@@ -1,0 +1,1 @@
+"""The mock provider: plays every model of every provider, deterministically and offline."""
