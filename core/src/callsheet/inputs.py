@@ -35,6 +35,7 @@ __all__ = [
     "attribute_names",
     "file_attributes",
     "inputs_type",
+    "list_attributes",
     "parse_inputs",
 ]
 
@@ -248,6 +249,11 @@ def file_attributes(operation: Operation) -> frozenset[str]:
     return frozenset(f.name for f in fields(_TYPES[operation]) if "FileRef" in str(f.type))
 
 
+def list_attributes(operation: Operation) -> frozenset[str]:
+    """The attributes which take several values."""
+    return frozenset(f.name for f in fields(_TYPES[operation]) if str(f.type).startswith("tuple"))
+
+
 @cache
 def _adapter(operation: Operation) -> TypeAdapter[Inputs]:
     from pydantic import TypeAdapter
@@ -268,7 +274,7 @@ def parse_inputs(operation: Operation, values: Mapping[str, object], where: str 
             near = get_close_matches(name, names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(names)}"
             raise ConfigError(f"{operation} takes no {name!r}{hint} (vendor settings go under `options`)", where=where)
-    listed = {f.name for f in fields(_TYPES[operation]) if "tuple" in str(f.type)}
+    listed = list_attributes(operation)
     shaped = {k: (v,) if k in listed and not isinstance(v, (list, tuple)) else v for k, v in values.items()}
     try:
         return _adapter(operation).validate_python(shaped)

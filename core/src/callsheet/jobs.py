@@ -15,6 +15,7 @@ from callsheet.money import Cost
 __all__ = [
     "AbortOutcome",
     "Attempt",
+    "AttemptOutcome",
     "CallWarning",
     "Expected",
     "Job",
@@ -182,6 +183,9 @@ class JobResult:
     meta: Mapping[str, object] = field(default_factory=dict)
 
 
+AttemptOutcome = Literal["succeeded", "failed", "unknown", "cancelled"]
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of a job: when (seconds since the epoch), with which model, and how it ended."""
@@ -190,7 +194,7 @@ class Attempt:
     number: int
     started: float
     ended: float
-    outcome: Literal["succeeded", "failed", "unknown", "cancelled"]
+    outcome: AttemptOutcome
     kind: str = ""
     sent: str = ""
     message: str = ""

@@ -46,6 +46,14 @@ class Cost:
         """True when there is one figure."""
         return self.low is not None and self.low == self.high
 
+    def as_json(self) -> dict[str, str | None]:
+        """`{"usd": "0.03"}`, `{"low": …, "high": …}` or `{"usd": null, "reason": …}`; amounts as exact text."""
+        if self.low is None or self.high is None:
+            return {"usd": None, "reason": self.reason}
+        if self.known:
+            return {"usd": _plain(self.low)}
+        return {"low": _plain(self.low), "high": _plain(self.high)}
+
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return "unknown"

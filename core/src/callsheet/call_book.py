@@ -1,0 +1,162 @@
+"""The ledger's side of one call: every step of it is written here, with its event and its attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from callsheet.errors import CallsheetError, ErrorKind, Sent
+from callsheet.failures import failure_of
+from callsheet.jobs import Attempt, AttemptOutcome, JobResult, Receipt
+from callsheet.money import FREE, Cost, estimate
+from callsheet.preparation import PreparedCall
+from callsheet.services import Services
+from callsheet.storage import CallState, Failure
+from callsheet.stores.ledger import Claim, EventRow, Pick
+
+__all__ = ["CallBook"]
+
+
+@dataclass(slots=True)
+class CallBook:
+    """Writes one call's life. `note` goes into the event of its success; `sheet` (if any) remembers what satisfied it."""
+
+    services: Services
+    call: PreparedCall
+    key: str
+    sample: int
+    run: str
+    sheet: str
+    note: Mapping[str, object]
+    epoch: int = 0
+    attempts: int = 0
+    _started: float = field(default=0.0)
+
+    @property
+    def ref(self) -> str:
+        """The model's reference as text."""
+        return str(self.call.job.ref)
+
+    @property
+    def plugin(self) -> str:
+        """The distribution whose handler performs the call."""
+        return self.call.bound.plugin
+
+    def begin(self, claim: Claim) -> None:
+        """A new attempt under this claim starts now."""
+        self.epoch = claim.record.epoch
+        self.attempts += 1
+        self._started = self.services.clock()
+
+    async def claim(self) -> Claim:
+        """Ask to work on the call."""
+        return await self.services.ledger.claim(self.key, events=[self.event("job.started")], **self._new())
+
+    async def reclaim(self) -> Claim:
+        """Claim a call of unknown outcome anew."""
+        return await self.services.ledger.reclaim(self.key, events=[self.event("job.started")], **self._new())
+
+    async def sending(self) -> None:
+        """Durable before the first byte leaves."""
+        await self._advance(CallState.SENDING, self.event("job.sending"))
+
+    async def accepted(self, request_id: str) -> None:
+        """The provider named the request."""
+        event = self.event("job.accepted", request_id=request_id)
+        await self.services.ledger.advance(
+            self.key, self.epoch, CallState.ACCEPTED, request_id=request_id, events=[event]
+        )
+
+    async def submitted(self, receipt: Receipt) -> None:
+        """The provider works on it; from here on it is polled and never sent again."""
+        await self._advance(CallState.SUBMITTED, self.event("job.submitted", job_id=receipt.job_id), receipt=receipt)
+
+    async def succeeded(self, result: JobResult) -> None:
+        """The result is durable before anybody uses it."""
+        cost = self._cost(result)
+        body = {"sample": self.sample, "cost": cost.as_json(), **self.note}
+        pick = Pick(self.sheet, self.call.job.id, self.key, self.ref, self.call.parts) if self.sheet else None
+        await self.services.ledger.advance(
+            self.key,
+            self.epoch,
+            CallState.SUCCEEDED,
+            result=result,
+            attempt=self._attempt("succeeded", cost=cost),
+            pick=pick,
+            events=[self.event("job.succeeded", **body)],
+        )
+
+    async def failed(self, error: CallsheetError) -> None:
+        """The call failed, or nobody knows (`sent` of the error says which)."""
+        await self._close(failure_of(error, self.services.redactor.text))
+
+    async def lost(self, message: str, sent: Sent = Sent.UNKNOWN) -> None:
+        """Nobody knows the outcome; `sent = not_sent` when the provider says that it has no such job."""
+        text = self.services.redactor.text(message)
+        failure = Failure(ErrorKind.JOB_LOST.value, sent.value, text, ref=self.ref)
+        await self._close(failure, state=CallState.UNKNOWN)
+
+    async def stopped(self, event: EventRow) -> None:
+        """Cancelled, and the provider stopped it."""
+        failure = Failure(ErrorKind.CANCELLED.value, Sent.FINISHED.value, "cancelled; the provider stopped the job")
+        await self.services.ledger.advance(
+            self.key,
+            self.epoch,
+            CallState.FAILED,
+            failure=failure,
+            attempt=self._attempt("cancelled", failure),
+            events=[event],
+        )
+
+    async def told(self, event: EventRow) -> None:
+        """Something worth telling that changes no state."""
+        await self.services.ledger.append(self.run, [event])
+
+    def event(self, name: str, **body: object) -> EventRow:
+        """An event of this call."""
+        return (name, self.call.job.id, {"key": self.key, "ref": self.ref, **body})
+
+    async def _advance(self, state: CallState, event: EventRow, receipt: Receipt | None = None) -> None:
+        await self.services.ledger.advance(self.key, self.epoch, state, receipt=receipt, events=[event])
+
+    async def _close(self, failure: Failure, state: CallState | None = None) -> None:
+        unknown = failure.sent == Sent.UNKNOWN
+        final = state or (CallState.UNKNOWN if unknown else CallState.FAILED)
+        name = "attempt.lost" if final is CallState.UNKNOWN else "attempt.failed"
+        event = self.event(name, kind=failure.kind, sent=failure.sent, message=failure.message)
+        attempt = self._attempt("unknown" if unknown else "failed", failure)
+        await self.services.ledger.advance(
+            self.key, self.epoch, final, failure=failure, attempt=attempt, events=[event]
+        )
+
+    def _new(self) -> dict[str, Any]:
+        body = self.services.redactor.value(self.call.identity["body"])
+        return {
+            "ref": self.ref,
+            "operation": self.call.job.operation.value,
+            "job": self.call.job.id,
+            "run": self.run,
+            "request_digest": self.call.request_digest,
+            "request": {"body": body, "units": dict(self.call.request.units)},
+        }
+
+    def _cost(self, result: JobResult) -> Cost:
+        if result.cost is not None:
+            return result.cost
+        if self.call.bound.simulated:
+            return FREE
+        return estimate(self.call.job.model.price, {**self.call.request.units, **result.usage.units})
+
+    def _attempt(self, outcome: AttemptOutcome, failure: Failure | None = None, cost: Cost | None = None) -> Attempt:
+        return Attempt(
+            ref=self.call.job.ref,
+            number=self.attempts,
+            started=self._started,
+            ended=self.services.clock(),
+            outcome=outcome,
+            kind=failure.kind if failure else "",
+            sent=failure.sent if failure else "",
+            message=failure.message if failure else "",
+            cost=cost,
+        )

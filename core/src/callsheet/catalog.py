@@ -1,0 +1,231 @@
+"""What exists: the model rows of all plugins and of the project, found by reference, alias or search."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+from callsheet.discovery import Discovery, FoundPlugin
+from callsheet.errors import CallsheetError, ConfigError
+from callsheet.models import ENVIRONMENTS, ModelInfo, ModelRef, Operation
+from callsheet.plugin_manifest import ModelRow, model_row
+from callsheet.toml_tables import near_or_known, plain
+
+__all__ = ["Catalog"]
+
+_Key = tuple[str, str]
+_Owned = tuple[FoundPlugin, ModelRow]
+
+
+class Catalog:
+    """The models that can be called. Rows stay raw until they are asked for.
+
+    `models` are the project's own rows, which win over those of plugins; `aliases` the project's own (name to
+    reference), which win over those of rows.
+    """
+
+    def __init__(
+        self, discovery: Discovery, *, models: Iterable[ModelInfo] = (), aliases: Mapping[str, str] | None = None
+    ) -> None:
+        self._providers = {found.provider: found for found in discovery.plugins if found.usable and found.provider}
+        self._infos: dict[_Key, ModelInfo] = {}
+        self._raw: dict[_Key, _Owned] = {}
+        self._clashes: dict[_Key, list[_Owned]] = {}
+        self._settings_aliases = dict(aliases or {})
+        self._row_aliases: dict[str, list[ModelRef]] | None = None
+        self._own = {(info.provider, info.model): info for info in models}
+        self._index(discovery)
+
+    def _index(self, discovery: Discovery) -> None:
+        # Runs over every row of every plugin at each start: no dataclass, no check, one dict entry a row.
+        for found in discovery.plugins:
+            if not found.usable or found.manifest is None:
+                continue
+            provider = found.provider
+            for row in found.manifest.rows:
+                model = row.values.get("model")
+                key = (provider, model if isinstance(model, str) else "")
+                if key not in self._raw:
+                    self._raw[key] = (found, row)
+                elif key[1]:
+                    self._clashes.setdefault(key, [self._raw[key]]).append((found, row))
+
+    def get(self, ref: ModelRef) -> ModelInfo | None:
+        """The model's row, or None when there is none.
+
+        Raises PluginError for a row that is wrong, ConfigError for a model that two rows claim.
+        """
+        return self._row((ref.provider, ref.model))
+
+    def _row(self, key: _Key) -> ModelInfo | None:
+        info = self._own.get(key) or self._infos.get(key)
+        if info is not None or key not in self._raw:
+            return info
+        if key in self._clashes:
+            raise ConfigError(_clash(key, self._clashes[key]))
+        found, row = self._raw[key]
+        self._infos[key] = made = model_row(row.values, found.provider, found.distribution, file=row.file)
+        return made
+
+    def find(self, text: str) -> ModelRef:
+        """The reference that `text` means: `provider:model[@environment]`, or an alias (with an environment, if wanted).
+
+        A reference need not be in the catalog. Raises ConfigError for an unknown alias, with the nearest known ones.
+        """
+        alias, environment = _split_environment(text.strip())
+        if alias in self._settings_aliases:
+            ref = self._meant(self._settings_aliases[alias], f"the alias {alias!r}")
+        else:
+            ref = self._meant(text.strip(), "")
+        return ModelRef(ref.provider, ref.model, environment) if environment else ref
+
+    def _meant(self, text: str, where: str) -> ModelRef:
+        name, environment = _split_environment(text)
+        targets = self._aliases_of_rows().get(name, [])
+        if ":" in name:
+            ref = ModelRef.parse(text)
+            if (ref.provider, ref.model) in self or not targets:
+                return ref
+        if len(targets) > 1:
+            choices = " or ".join(str(target) for target in targets)
+            raise ConfigError(f"the alias {name!r} is claimed by several models: write {choices}", where=where)
+        if not targets:
+            raise ConfigError(self._unknown_alias(name), where=where)
+        return ModelRef(targets[0].provider, targets[0].model, environment or "local")
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._own or key in self._raw
+
+    def _unknown_alias(self, name: str) -> str:
+        known = [*self._settings_aliases, *(alias for alias in self._aliases_of_rows() if ":" not in alias)]
+        near = get_close_matches(name, known, 3)
+        near += [f"{p}:{m}" for p, m in sorted({*self._own, *self._raw}) if name and m.rpartition("/")[2] == name][:3]
+        hint = f"did you mean {' or '.join(near)}?" if near else "write provider:model; `callsheet models` lists them"
+        return f"{plain(name)!r} is neither provider:model nor a known alias; {hint}"
+
+    def _aliases_of_rows(self) -> Mapping[str, list[ModelRef]]:
+        if self._row_aliases is None:
+            index: dict[str, list[ModelRef]] = defaultdict(list)
+            for (provider, model), names in self._alias_lists():
+                ref = ModelRef(provider, model)
+                for name in names:
+                    if isinstance(name, str):
+                        index[name].append(ref)
+                        index[f"{provider}:{name}"].append(ref)
+            self._row_aliases = dict(index)
+        return self._row_aliases
+
+    def _alias_lists(self) -> Iterator[tuple[_Key, Iterable[object]]]:
+        for key, info in self._own.items():
+            yield key, info.aliases
+        for key, (_, row) in self._raw.items():
+            names = row.values.get("aliases")
+            if isinstance(names, list) and key not in self._own:
+                yield key, names
+
+    def search(
+        self,
+        *,
+        operation: Operation | str | None = None,
+        provider: str | None = None,
+        capability: str | None = None,
+        text: str | None = None,
+    ) -> list[ModelInfo]:
+        """The rows that meet every condition, sorted by provider and model.
+
+        `text`: each of its words is part of the reference, the title or an alias. Rows that are wrong are left out;
+        `problems` tells of them. Raises ConfigError for an unknown operation.
+        """
+        wanted = _operation(operation)
+        words = (text or "").casefold().split()
+        found = []
+        for key in sorted({*self._own, *self._raw}):
+            if provider is not None and key[0] != provider:
+                continue
+            if wanted is not None and key not in self._own and self._raw[key][1].values.get("operation") != wanted:
+                continue
+            info = self._row_if_right(key)
+            if info is not None and _meets(info, wanted, capability, words):
+                found.append(info)
+        return found
+
+    def _row_if_right(self, key: _Key) -> ModelInfo | None:
+        try:
+            return self._row(key)
+        except CallsheetError:
+            return None
+
+    def problems(self) -> list[str]:
+        """Checks every row, and says in a line what is wrong with each that cannot be used."""
+        lines = []
+        for key in sorted(self._raw):
+            try:
+                self._row(key)
+            except CallsheetError as error:
+                lines.append(str(error))
+        return lines
+
+    def providers(self) -> Mapping[str, FoundPlugin]:
+        """The providers with a usable plugin, by name."""
+        return dict(sorted(self._providers.items()))
+
+    def describe(self, ref: ModelRef, operation: Operation | None = None) -> ModelInfo:
+        """The model's row; for a model without one, of an installed provider, a bare row with `operation`.
+
+        Raises ConfigError when there is neither, with the nearest known names, and all that `get` raises.
+        """
+        info = self.get(ref)
+        if info is not None:
+            return info
+        if operation is not None and ref.provider in self._providers:
+            plugin = self._providers[ref.provider].distribution
+            return ModelInfo(provider=ref.provider, model=ref.model, operation=operation, plugin=plugin)
+        raise ConfigError(f"there is no model {ref} in the catalog{self.hint(ref)}")
+
+    def hint(self, ref: ModelRef) -> str:
+        """The end of an error about an unknown model: near names, else where to look."""
+        near = self.near(ref)
+        return f"; did you mean {' or '.join(near)}?" if near else "; `callsheet models` lists what there is"
+
+    def near(self, ref: ModelRef) -> list[str]:
+        """Up to three known `provider:model` which look like this one, the nearest first."""
+        keys = {*self._own, *self._raw}
+        same_provider = {model: f"{provider}:{model}" for provider, model in keys if provider == ref.provider and model}
+        near = [same_provider[model] for model in get_close_matches(ref.model, list(same_provider), 3)]
+        if near:
+            return near
+        same_model = sorted(f"{provider}:{model}" for provider, model in keys if model == ref.model)
+        providers = get_close_matches(ref.provider, {provider for provider, _ in keys}, 1)
+        return [*sorted(same_model, key=lambda name: not any(name.startswith(f"{p}:") for p in providers))][:3]
+
+
+def _split_environment(text: str) -> tuple[str, str]:
+    head, at, tail = text.rpartition("@")
+    return (head, tail) if at and tail in ENVIRONMENTS else (text, "")
+
+
+def _operation(operation: Operation | str | None) -> Operation | None:
+    if operation is None:
+        return None
+    known = [str(each) for each in Operation]
+    if operation not in known:
+        raise ConfigError(f"there is no operation {plain(operation)!r}{near_or_known(str(operation), known)}")
+    return Operation(operation)
+
+
+def _meets(info: ModelInfo, operation: Operation | None, capability: str | None, words: list[str]) -> bool:
+    if operation is not None and info.operation != operation:
+        return False
+    if capability is not None and capability not in info.capabilities:
+        return False
+    if not words:
+        return True
+    text = " ".join((info.name, info.title, *info.aliases)).casefold()
+    return all(word in text for word in words)
+
+
+def _clash(key: _Key, owners: list[_Owned]) -> str:
+    provider, model = key
+    who = " and ".join(f"{plain(row.file)} of {found.label}" for found, row in owners)
+    return f"{provider}:{plain(model)} has more than one row, in {who}; none of them is used: remove all but one"

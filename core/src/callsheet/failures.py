@@ -1,0 +1,48 @@
+"""Errors as data and back: what the ledger, events and JSON output say of a failed call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from callsheet.errors import CallsheetError, ConfigError, ErrorKind, PluginError, ProviderError, Sent, error_for
+from callsheet.storage import Failure
+
+__all__ = ["failure_of", "raise_failure"]
+
+
+def failure_of(error: CallsheetError, redact: Callable[[str], str]) -> Failure:
+    """An error as data, redacted."""
+    if isinstance(error, ProviderError):
+        return Failure(
+            kind=error.kind.value,
+            sent=error.sent.value,
+            message=redact(str(error)),
+            retryable=error.retryable,
+            retry_after=error.retry_after,
+            status_code=error.status_code,
+            request_id=error.request_id,
+            ref=error.ref,
+            user_message=redact(error.user_message),
+            docs_url=error.docs_url,
+            prompt=redact(error.prompt),
+        )
+    kind = "config" if isinstance(error, ConfigError) else "plugin"
+    return Failure(kind=kind, sent=Sent.NOT_SENT.value, message=redact(str(error)))
+
+
+def raise_failure(failure: Failure) -> None:
+    """Raise the error that a stored failure tells of."""
+    if failure.kind not in list(ErrorKind):
+        raise PluginError(failure.message) if failure.kind == "plugin" else ConfigError(failure.message)
+    raise error_for(ErrorKind(failure.kind))(
+        failure.message,
+        sent=Sent(failure.sent),
+        retryable=failure.retryable,
+        retry_after=failure.retry_after,
+        status_code=failure.status_code,
+        request_id=failure.request_id,
+        ref=failure.ref,
+        user_message=failure.user_message,
+        docs_url=failure.docs_url,
+        prompt=failure.prompt,
+    )

@@ -1,0 +1,339 @@
+"""Plugins at work: each is imported when it is first needed, registered with pluggy, and called through typed wrappers."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from difflib import get_close_matches
+from importlib import import_module
+from inspect import isroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from callsheet.discovery import DENY_VARIABLE, Discovery, FoundPlugin
+from callsheet.errors import PluginError
+from callsheet.plugin_manifest import PluginManifest
+from callsheet.toml_tables import plain
+
+if TYPE_CHECKING:
+    import click
+    import pluggy
+
+    from callsheet.handler import HandlerSpec
+    from callsheet.hookspecs import AbortCall, HandlerStart, InvokeCall
+    from callsheet.jobs import AbortOutcome, JobResult, Receipt
+    from callsheet.models import ModelInfo
+    from callsheet.storage import Event
+
+__all__ = ["Extra", "PluginHost"]
+
+Extra = tuple[str, object, PluginManifest]
+"""A plugin that the application hands over: its name, its module (or any object with hooks), its manifest."""
+
+_PREFIX = "callsheet_"
+_Item = TypeVar("_Item")
+
+
+class PluginHost:
+    """Imports plugins when they are needed and calls their hooks.
+
+    `extra` are plugins which are already imported (embedding, tests). They take the place of installed ones of the same
+    name or provider; `discovery` has them too, so build the catalog from it.
+    """
+
+    def __init__(self, discovery: Discovery, *, extra: Iterable[Extra] = ()) -> None:
+        given = list(extra)
+        self.discovery = discovery.embedding(
+            FoundPlugin(name=name, module="", distribution=name, version="", manifest=manifest)
+            for name, _, manifest in given
+        )
+        self._given = {name: module for name, module, _ in given}
+        self._loaded: dict[str, object] = {}
+        self._failed: dict[str, BaseException] = {}
+        self._specs: dict[str, list[HandlerSpec]] = {}
+        self._models: dict[str, list[ModelInfo]] = {}
+        self._callers: dict[str, list[tuple[FoundPlugin, pluggy.HookCaller]]] = {}
+        self._manager: pluggy.PluginManager | None = None
+
+    def load(self, name: str) -> object:
+        """The imported module of the plugin with this entry-point name, registered. Imports at the first call only.
+
+        Raises PluginError, from the original cause, at this and every later call when the plugin cannot be used.
+        """
+        if name in self._loaded:
+            return self._loaded[name]
+        found = self.discovery.plugin(name)
+        if found is None:
+            raise PluginError(f"there is no plugin {plain(name)!r}; `callsheet plugins list` shows what is installed")
+        if not found.usable:
+            raise PluginError(
+                f"the plugin {name!r} ({found.label}) cannot be used: {_reason(found)}", plugin=found.distribution
+            )
+        if name not in self._failed:
+            try:
+                self._loaded[name] = module = self._import(found)
+                return module
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - also sys.exit at import must not end the program
+                self._failed[name] = error
+        cause = self._failed[name]
+        raise _blame(found, "cannot be loaded", cause) from cause
+
+    def _import(self, found: FoundPlugin) -> object:
+        manager = self._pluggy()
+        with redirect_stdout(sys.stderr):
+            module = self._given[found.name] if found.name in self._given else import_module(found.module)
+            try:
+                manager.register(module, name=found.name)
+                _check_hooks(module, manager)
+            except BaseException:
+                if manager.has_plugin(found.name):
+                    manager.unregister(name=found.name)
+                raise
+        self._callers.clear()
+        return module
+
+    def _pluggy(self) -> pluggy.PluginManager:
+        if self._manager is None:
+            import pluggy
+
+            from callsheet import hookspecs
+
+            self._manager = pluggy.PluginManager("callsheet")
+            self._manager.add_hookspecs(hookspecs)
+            self._manager.register(_core_hooks(), name="callsheet")
+        return self._manager
+
+    def open_kind(self, kind: str) -> list[PluginError]:
+        """Load every plugin whose manifest `provides` this kind. Gives the errors of those that fail."""
+        errors = []
+        for found in self.discovery.plugins:
+            if found.usable and found.manifest is not None and kind in found.manifest.provides:
+                try:
+                    self.load(found.name)
+                except PluginError as error:
+                    errors.append(error)
+        return errors
+
+    def handlers(self, provider: str) -> list[HandlerSpec]:
+        """What the plugin of this provider handles. Raises PluginError when there is no such plugin or it is broken."""
+        found = self.discovery.owner(provider)
+        if found is None:
+            raise PluginError(f"no plugin provides {plain(provider)!r}")
+        return self.handlers_of(found.name)
+
+    def handlers_of(self, name: str) -> list[HandlerSpec]:
+        """What the plugin with this entry-point name handles; asked once. Raises PluginError."""
+        if name not in self._specs:
+            self._specs[name] = self._register_handlers(name)
+        return list(self._specs[name])
+
+    def _register_handlers(self, name: str) -> list[HandlerSpec]:
+        from callsheet.handler import HandlerSpec
+
+        self.load(name)
+        found = self._found(name)
+        specs = self._collect(found, "callsheet_register_handlers", HandlerSpec)
+        for spec in specs:
+            if spec.provider not in (found.provider, "*") and not spec.simulates:
+                own = f"only for {found.provider!r} or '*'" if found.provider else "none: it has no [provider] table"
+                raise PluginError(
+                    f"{_who(found)} registers a handler for {spec.provider!r}, but may {own}", plugin=found.distribution
+                )
+        return specs
+
+    def models(self, provider: str) -> list[ModelInfo]:
+        """The rows that this provider's plugin finds on the machine (`register_models`); asked once. Raises PluginError."""
+        from callsheet.models import ModelInfo
+
+        found = self.discovery.owner(provider)
+        if found is None:
+            return []
+        if provider not in self._models:
+            self.load(found.name)
+            infos = self._collect(found, "callsheet_register_models", ModelInfo)
+            for info in infos:
+                if info.provider != provider:
+                    what = f"{_who(found)} registers the model {plain(info.name)}, but may only for {provider!r}"
+                    raise PluginError(what, plugin=found.distribution)
+            self._models[provider] = infos
+        return list(self._models[provider])
+
+    def _found(self, name: str) -> FoundPlugin:
+        found = self.discovery.plugin(name)
+        assert found is not None
+        return found
+
+    def _collect(self, found: FoundPlugin, hook: str, kind: type[_Item]) -> list[_Item]:
+        items: list[_Item] = []
+        for owner, caller in self._callers_of(hook):
+            if owner.name == found.name:
+                with _guarded(found, f"fails in {hook}"), redirect_stdout(sys.stderr):
+                    items += [item for given in caller() for item in given]
+        for item in items:
+            if not isinstance(item, kind):
+                raise PluginError(
+                    f"{_who(found)}: {hook} gave {_kind(item)} and not {kind.__name__}", plugin=found.distribution
+                )
+        return items
+
+    def _callers_of(self, hook: str) -> list[tuple[FoundPlugin, pluggy.HookCaller]]:
+        # One caller a plugin: with pluggy's common call, the first plugin which raises keeps the others from being called.
+        if self._manager is None:
+            return []
+        if hook not in self._callers:
+            manager = self._manager
+            names = [impl.plugin_name for impl in getattr(manager.hook, hook).get_hookimpls()]
+            plugins = [plugin for _, plugin in manager.list_name_plugin()]
+            self._callers[hook] = [
+                (found, manager.subset_hook_caller(hook, [p for p in plugins if p is not self._loaded.get(name)]))
+                for name in reversed(names)
+                if (found := self.discovery.plugin(name)) is not None and name in self._loaded
+            ]
+        return self._callers[hook]
+
+    async def invoke(self, call: InvokeCall) -> JobResult | Receipt:
+        """Perform one attempt: a plugin's `invoke` hook if one wants to, else the handler's `submit` or `invoke`.
+
+        Lets through what the handler raises. Raises PluginError for an answer of another type.
+        """
+        from callsheet.jobs import JobResult, Receipt
+
+        waiting = self._pluggy().hook.callsheet_invoke(call=call)
+        answer: JobResult | Receipt = await _answer(waiting, (JobResult, Receipt), "invoke", call.handler)
+        return answer
+
+    async def abort(self, call: AbortCall) -> AbortOutcome:
+        """Stop a remote job; CLIENT_SIDE_ONLY when its handler cannot tell the provider. Lets through what is raised."""
+        from callsheet.jobs import AbortOutcome
+
+        waiting = self._pluggy().hook.callsheet_abort(call=call)
+        answer: AbortOutcome = await _answer(waiting, (AbortOutcome,), "abort", call.handler)
+        return answer
+
+    async def warm_start(self, start: HandlerStart) -> None:
+        """Let the handler (if it warms up) and every loaded plugin with a `warm_start` hook get ready.
+
+        Lets through what the handler raises; a failing hook is a PluginError that names its plugin.
+        """
+        from callsheet.handler import WarmStarts
+
+        if isinstance(start.handler, WarmStarts):
+            await start.handler.warm_start(start.start)
+        for found, caller in self._callers_of("callsheet_warm_start"):
+            with _guarded(found, "fails in callsheet_warm_start"):  # without stdout: other tasks run meanwhile
+                for waiting in caller(start=start):
+                    await waiting
+
+    def job_event(self, event: Event) -> None:
+        """Tell the loaded plugins what happened. An exception in one of them is logged, and the others still hear."""
+        for found, caller in self._callers_of("callsheet_job_event"):
+            try:
+                caller(event=event)
+            except Exception:
+                logging.getLogger("callsheet").exception("%s fails in callsheet_job_event", _who(found))
+
+    def register_commands(self, name: str, cli: click.Group) -> None:
+        """Let the plugin with this entry-point name add its commands to `cli`. Raises PluginError."""
+        self.load(name)
+        for found, caller in self._callers_of("callsheet_register_commands"):
+            if found.name == name:
+                with _guarded(found, "fails in callsheet_register_commands"), redirect_stdout(sys.stderr):
+                    caller(cli=cli)
+
+
+def _core_hooks() -> object:
+    """The core's own implementations, which come last: they call the handler."""
+    from callsheet.handler import AbortsRemoteJobs, Invokes, RemoteJobs
+    from callsheet.hookspecs import hookimpl
+    from callsheet.jobs import AbortOutcome
+
+    async def client_side_only() -> AbortOutcome:
+        return AbortOutcome.CLIENT_SIDE_ONLY
+
+    class CoreHooks:
+        @hookimpl(trylast=True)
+        def callsheet_invoke(self, call: InvokeCall) -> Awaitable[JobResult | Receipt]:
+            if isinstance(call.handler, RemoteJobs):
+                return call.handler.submit(call.request, call.context)
+            if isinstance(call.handler, Invokes):
+                return call.handler.invoke(call.request, call.context)
+            raise PluginError(f"{_kind(call.handler)} for {call.request.ref} has neither invoke nor submit")
+
+        @hookimpl(trylast=True)
+        def callsheet_abort(self, call: AbortCall) -> Awaitable[AbortOutcome]:
+            if isinstance(call.handler, AbortsRemoteJobs):
+                return call.handler.abort(call.receipt, call.context)
+            return client_side_only()
+
+    return CoreHooks()
+
+
+async def _answer(waiting: Awaitable[Any], wanted: tuple[type, ...], hook: str, handler: object) -> Any:
+    if not isinstance(waiting, Awaitable):
+        raise PluginError(f"{hook} of {_kind(handler)}, or a plugin's hook in its place, is not an async function")
+    answer = await waiting
+    if not isinstance(answer, wanted):
+        names = " or ".join(each.__name__ for each in wanted)
+        # Not taken as "let it happen": by now the hook may have paid. Only a plain function can decline, by None.
+        raise PluginError(
+            f"{hook} of {_kind(handler)}, or a plugin's hook in its place, gave {_kind(answer)} and not {names}"
+        )
+    return answer
+
+
+def _check_hooks(module: object, manager: pluggy.PluginManager) -> None:
+    from pluggy import PluginValidationError
+
+    known = [name for name in vars(manager.hook) if name.startswith(_PREFIX)]
+    try:
+        manager.check_pending()
+    except PluginValidationError as error:
+        mine = [name for name in dir(module) if name.startswith(_PREFIX)]
+        near = {
+            name: get_close_matches(name, _specified(manager), 1) for name in mine if name not in _specified(manager)
+        }
+        hints = "".join(f"; did you mean {close[0]!r} for {name!r}?" for name, close in near.items() if close)
+        raise PluginError(f"{plain(error)}{hints}") from error
+    for name in known:
+        function = getattr(module, name, None)
+        if isroutine(function) and not hasattr(function, "callsheet_impl"):
+            raise PluginError(f"{name} is not marked as a hook: write @hookimpl above it")
+
+
+def _specified(manager: pluggy.PluginManager) -> list[str]:
+    return [name for name, caller in vars(manager.hook).items() if name.startswith(_PREFIX) and caller.has_spec()]
+
+
+@contextmanager
+def _guarded(found: FoundPlugin, doing: str) -> Iterator[None]:
+    """Turns whatever a plugin's code raises into a PluginError which names it."""
+    try:
+        yield
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _blame(found, doing, error) from error
+
+
+def _blame(found: FoundPlugin, doing: str, cause: BaseException) -> PluginError:
+    what = f"{type(cause).__name__}: {plain(cause)}" if str(cause) else type(cause).__name__
+    if isinstance(cause, ModuleNotFoundError):
+        remedy = f"install what it needs: pip install --upgrade --force-reinstall {found.distribution}"
+    else:
+        remedy = f"upgrade it, report it to its author, or disable it with {DENY_VARIABLE}={found.distribution}"
+    return PluginError(f"{_who(found)} {doing}: {what}; {remedy}", plugin=found.distribution)
+
+
+def _who(found: FoundPlugin) -> str:
+    return f"the plugin {found.name!r} ({found.label})"
+
+
+def _reason(found: FoundPlugin) -> str:
+    return found.problem or found.skipped or "its manifest was not read"
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,289 @@
+"""A plugin's `plugin.toml`: what it provides and its model rows, read as data without running any of its code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from callsheet.errors import CallsheetError, ConfigError, PluginError
+from callsheet.toml_tables import Fail, Table, near_or_known, plain, read_toml, url_problem
+
+if TYPE_CHECKING:
+    from callsheet.models import ModelInfo, Operation
+    from callsheet.money import PriceRow
+
+__all__ = ["MANIFEST_NAME", "PLUGIN_API", "PROVIDES", "ModelRow", "PluginManifest", "ProviderTable", "model_row"]
+
+PLUGIN_API = 1
+MANIFEST_NAME = "plugin.toml"
+PROVIDES = ("models", "commands", "sessions", "stores", "engines", "secrets", "middleware", "events")
+RATE_KEYS = ("model", "operation", "wire")
+MAX_BYTES = 4 << 20
+
+_TOP = ("api", "provider", "simulates", "provides", "commands", "wires", "models")
+_ROW = (
+    "model",
+    "operation",
+    "wire",
+    "title",
+    "aliases",
+    "capabilities",
+    "inputs",
+    "output",
+    "schema",
+    "revision",
+    "price",
+    "tier",
+    "deprecated",
+    "data",
+)
+_PRICE = ("per", "usd", "as_of", "source")
+
+PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_WIRE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_WIRE_OF_ROW = re.compile(rf"(?:{PROVIDER_NAME.pattern}:)?{_WIRE.pattern}")
+_COMMAND = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+_ALIAS = re.compile(r"[^\s:@]{1,128}")
+
+
+class ModelRow(NamedTuple):
+    """A model row as it was read: the file it stands in, and its keys and values, not yet checked."""
+
+    file: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTable:
+    """The `[provider]` table of a plugin.
+
+    `origin` is the URL that may see the secrets, `origin_env` the environment variable which overrides it, `rate_keys`
+    say how finely the vendor counts calls (out of model, operation, wire; none: all calls of the provider together).
+    With `open_models` every model name is taken, not only those with a row.
+    """
+
+    name: str
+    title: str = ""
+    docs_url: str = ""
+    origin: str = ""
+    origin_env: str = ""
+    secrets: tuple[str, ...] = ()
+    idempotency_key: bool = False
+    rate_keys: tuple[str, ...] = ()
+    open_models: bool = False
+
+
+_PROVIDER = tuple(field.name for field in fields(ProviderTable))
+
+
+@dataclass(frozen=True, slots=True)
+class PluginManifest:
+    """What a plugin says of itself.
+
+    `simulates`: it stands in for every provider when calls are mocked. `wires` are those that other providers' rows
+    may use as `provider:wire`. `rows` are raw; `model_row` checks one and makes a ModelInfo of it.
+    """
+
+    api: int = PLUGIN_API
+    provider: ProviderTable | None = None
+    simulates: bool = False
+    provides: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    wires: tuple[str, ...] = ()
+    rows: tuple[ModelRow, ...] = ()
+
+    @classmethod
+    def find(cls, package_root: Path, plugin: str = "") -> PluginManifest:
+        """Read `plugin.toml` and `models/*.toml` in a package's folder. Raises PluginError (of `plugin`) that says why not."""
+        fail = partial(PluginError, plugin=plugin)
+        path = package_root / MANIFEST_NAME
+        if not path.is_file():
+            raise fail(
+                f"wheel without {MANIFEST_NAME}: add it to the package data, beside {plain(package_root)}/__init__.py"
+            )
+        manifest = cls.parse(read_toml(path, limit=MAX_BYTES, fail=fail), str(path), plugin)
+        rows = list(manifest.rows)
+        for file in sorted((package_root / "models").glob("*.toml")):
+            table = Table(read_toml(file, limit=MAX_BYTES, fail=fail), plain(file), fail)
+            table.only(("models",))
+            rows.extend(ModelRow(str(file), row.values) for row in table.tables("models"))
+        if rows and manifest.provider is None:
+            raise fail(f"{plain(path)}: has model rows but no [provider] table that names their provider")
+        return replace(manifest, rows=tuple(rows))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, object], file: str = MANIFEST_NAME, plugin: str = "") -> PluginManifest:
+        """Check a manifest's data; its rows stay raw. Raises PluginError that names `file` and the key."""
+        table = Table(data, plain(file), partial(PluginError, plugin=plugin))
+        _check_api(table)
+        table.only(_TOP)
+        return cls(
+            api=PLUGIN_API,
+            provider=_provider(table.table("provider")) if "provider" in table else None,
+            simulates=table.flag("simulates"),
+            provides=table.choices("provides", PROVIDES),
+            commands=table.texts("commands", form=_COMMAND, wanted="lower-case words"),
+            wires=table.texts("wires", form=_WIRE, wanted="names without spaces and colons"),
+            rows=tuple(ModelRow(file, row.values) for row in table.tables("models")),
+        )
+
+
+def _check_api(table: Table) -> None:
+    api = table.values.get("api")
+    if api == PLUGIN_API and isinstance(api, int) and not isinstance(api, bool):
+        return
+    if api is None:
+        raise table.error(f"says no api version: write api = {PLUGIN_API} in its first line")
+    if isinstance(api, bool) or not isinstance(api, int):
+        raise table.error(f"api must be a whole number: write api = {PLUGIN_API}")
+    remedy = "upgrade callsheet: pip install -U callsheet" if api > PLUGIN_API else "upgrade the plugin"
+    raise table.error(f"is written for plugin api {api}, and this callsheet speaks api {PLUGIN_API}: {remedy}")
+
+
+def _provider(table: Table) -> ProviderTable:
+    for key in table.values:
+        if key in _TOP and key not in _PROVIDER:
+            raise table.error(f"{key!r} belongs at the top of the file, above [provider]")
+    table.only(_PROVIDER)
+    name = table.text("name", form=PROVIDER_NAME, wanted="lower-case letters, digits, dots and dashes")
+    if not name:
+        raise table.error("needs a name")
+    origin = table.text("origin").rstrip("/")
+    problem = url_problem(origin, https_only=True) if origin else ""
+    if problem:
+        raise table.error(f"origin {problem}")
+    return ProviderTable(
+        name=name,
+        title=table.text("title"),
+        docs_url=table.text("docs_url"),
+        origin=origin,
+        origin_env=table.text("origin_env", form=_VARIABLE, wanted="an environment variable's name"),
+        secrets=table.texts("secrets", form=_VARIABLE, wanted="names like EXAMPLE_API_KEY"),
+        idempotency_key=table.flag("idempotency_key"),
+        rate_keys=table.choices("rate_keys", RATE_KEYS),
+        open_models=table.flag("open_models"),
+    )
+
+
+def model_row(raw: Mapping[str, object], provider: str, plugin: str, *, file: str = MANIFEST_NAME) -> ModelInfo:
+    """Check one model row and make a ModelInfo of it. `plugin` is the distribution, or empty for a project's own row.
+
+    Raises PluginError (ConfigError for a project's row) that names file, model and key.
+    """
+    from callsheet.models import ModelInfo
+
+    name = raw.get("model")
+    where = f"{plain(file)}: {provider}:{plain(name) if isinstance(name, str) else '?'}"
+    table = Table(raw, where, _fail_for(plugin))
+    table.only(_ROW)
+    model = _model_name(table)
+    operation = _operation(table)
+    return ModelInfo(
+        provider=provider,
+        model=model,
+        operation=operation,
+        wire=table.text("wire", form=_WIRE_OF_ROW, wanted="wire or provider:wire"),
+        title=table.text("title"),
+        aliases=table.texts("aliases", form=_ALIAS, wanted="names without spaces, colons and @"),
+        capabilities=frozenset(table.texts("capabilities")),
+        inputs=_inputs(table, operation),
+        output=table.text("output"),
+        schema=_schema(table),
+        revision=table.text("revision"),
+        price=tuple(_price(row) for row in table.tables("price")),
+        tier=table.text("tier") or "community",
+        deprecated=table.text("deprecated"),
+        plugin=plugin,
+        data=table.mapping("data"),
+    )
+
+
+def _fail_for(plugin: str) -> Fail:
+    def fail(message: str) -> CallsheetError:
+        return PluginError(message, plugin=plugin) if plugin else ConfigError(message)
+
+    return fail
+
+
+def _model_name(table: Table) -> str:
+    from callsheet.models import ENVIRONMENTS
+
+    model = table.text("model")
+    if not model or any(c.isspace() for c in model):
+        raise table.error("model must be the vendor's name of the model, without spaces")
+    if model.rpartition("@")[2] in ENVIRONMENTS and "@" in model:
+        raise table.error(f"model must not end with an environment (@{', @'.join(ENVIRONMENTS)})")
+    return model
+
+
+def _operation(table: Table) -> Operation:
+    from callsheet.models import Operation
+
+    text = table.text("operation")
+    try:
+        return Operation(text)
+    except ValueError:
+        known = [str(operation) for operation in Operation]
+        what = (
+            f"operation has no {text!r}{near_or_known(text, known)}"
+            if text
+            else f"needs an operation: {', '.join(known)}"
+        )
+        raise table.error(what) from None
+
+
+def _inputs(table: Table, operation: Operation) -> Mapping[str, str]:
+    if "inputs" not in table:
+        return {}
+    from callsheet.inputs import attribute_names
+
+    pairs = table.pairs("inputs")
+    known = attribute_names(operation)
+    for attribute in pairs:
+        if attribute not in known:
+            raise table.error(f"inputs: {operation} has no attribute {attribute!r}{near_or_known(attribute, known)}")
+    return pairs
+
+
+def _schema(table: Table) -> str:
+    schema = table.text("schema")
+    path = PurePosixPath(schema)
+    if schema and (path.is_absolute() or ".." in path.parts or "\\" in schema or path.suffix != ".json"):
+        raise table.error("schema must be a .json file inside the package, as a relative path with forward slashes")
+    return schema
+
+
+def _price(table: Table) -> PriceRow:
+    from callsheet.money import PriceRow
+
+    table.only(_PRICE)
+    usd = table.values.get("usd")
+    try:
+        if isinstance(usd, bool) or not isinstance(usd, (int, float, str)):
+            raise InvalidOperation
+        amount = Decimal(str(usd))
+    except InvalidOperation:
+        raise table.error('usd must be an amount in US dollars, for example usd = 0.03 or usd = "0.00000125"') from None
+    if not amount.is_finite() or amount < 0:
+        raise table.error("usd must be 0 or more")
+    per, source = table.text("per"), table.text("source")
+    if not per or not source:
+        raise table.error("needs per (the unit that is paid for) and source (where the price was read)")
+    return PriceRow(per=per, usd=amount, as_of=_day(table), source=source)
+
+
+def _day(table: Table) -> str:
+    value = table.values.get("as_of")
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else "").isoformat()
+    except ValueError:
+        raise table.error('as_of must be the day the price was read, for example as_of = "2026-08-01"') from None

@@ -1,0 +1,167 @@
+"""From a cell and its upstream's artifacts to requests: one for each model choice, mapped, priced and with its key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from callsheet.artifacts import Artifact, FileRef
+from callsheet.bindings import BoundChoice, CompiledProducer, Scope, evaluate, values_for
+from callsheet.digests import digest, json_ready
+from callsheet.errors import CallsheetError, ConfigError
+from callsheet.expansion import Cell, Expansion
+from callsheet.inputs import parse_inputs
+from callsheet.jobs import CallWarning, Job, ProviderRequest, WarningKind
+from callsheet.models import Mode
+from callsheet.money import FREE, Cost, estimate
+from callsheet.registry import BoundHandler
+
+__all__ = ["KEY_VERSION", "Prepared", "PreparedCall", "Preparer", "Samples", "prepare_call"]
+
+KEY_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """A request that is ready to be paid for. `identity` is the cache key's material without the sample.
+
+    `parts` are digests of what the request was made from, so that a later plan can say what changed.
+    """
+
+    bound: BoundHandler
+    job: Job
+    request: ProviderRequest
+    request_digest: str
+    identity: Mapping[str, object]
+    parts: Mapping[str, str]
+    cost: Cost
+
+    def key(self, sample: int) -> str:
+        """The cache key: hex sha256. Equal keys are the same paid thing."""
+        return digest({**self.identity, "sample": sample})
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A cell's calls, primary first; `warnings` tell which fallbacks cannot take part and why."""
+
+    calls: tuple[PreparedCall, ...]
+    warnings: tuple[CallWarning, ...]
+
+
+class Samples:
+    """Numbers equal requests of one producer 0, 1, 2, … so that three takes of one prompt are three pictures."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[tuple[str, str]] = Counter()
+
+    def take(self, producer: str, call: PreparedCall) -> int:
+        """The next number for this request within its producer."""
+        mark = (producer, digest(call.identity))
+        self._taken[mark] += 1
+        return self._taken[mark] - 1
+
+
+def prepare_call(bound: BoundHandler, job: Job, *, salt: str = "") -> PreparedCall:
+    """Map a job to its request and derive digests, price and key material. Raises CallsheetError; sends nothing."""
+    request = bound.prepare(job)
+    body = json_ready(request.body)
+    identity = {
+        "v": KEY_VERSION,
+        "namespace": bound.namespace,
+        "provider": job.ref.provider,
+        "model": job.ref.model,
+        "revision": job.model.revision,
+        "operation": job.operation.value,
+        "body": body,
+        "cache_version": bound.cache_version,
+        "salt": salt,
+    }
+    parts = {
+        "model": str(job.ref),
+        "revision": job.model.revision,
+        "handler": f"{bound.namespace}/{bound.cache_version}",
+        "options": digest(job.options),
+        "salt": salt,
+    }
+    given = json_ready(job.inputs)
+    assert isinstance(given, dict)
+    parts |= {f"inputs.{name}": digest(value) for name, value in given.items() if value not in ([], None)}
+    cost = FREE if bound.simulated else estimate(job.model.price, request.units)
+    return PreparedCall(bound, job, request, digest({"ref": str(job.ref), "body": body}), identity, parts, cost)
+
+
+class Preparer:
+    """Prepares the cells of one sheet. `resolve(name, operation, mode)` gives the handler of a model choice."""
+
+    def __init__(
+        self,
+        expansion: Expansion,
+        resolve: Callable[[str, CompiledProducer, Mode], BoundHandler],
+        mode_of: Callable[[str], Mode],
+        files: Mapping[Path, FileRef],
+        salt: str,
+    ) -> None:
+        self._expansion = expansion
+        self._resolve = resolve
+        self._mode_of = mode_of
+        self._files = files
+        self._salt = salt
+
+    def bound(self, producer: str) -> BoundHandler:
+        """The handler of a producer's primary model. Raises ConfigError for an unknown one."""
+        compiled = self._expansion.producers[producer]
+        return self._resolve(compiled.choices[0].choice.name, compiled, self._mode_of(producer))
+
+    def prepare(self, cell: Cell, results: Mapping[str, tuple[Artifact, ...]]) -> Prepared:
+        """The cell's calls. Raises CallsheetError when its primary model cannot take it."""
+        if cell.missing:
+            raise ConfigError(f"reads {cell.missing}, which does not exist", where=self._where(cell))
+        compiled = self._expansion.producers[cell.producer]
+        calls: list[PreparedCall] = []
+        warnings: list[CallWarning] = []
+        for number, choice in enumerate(compiled.choices):
+            try:
+                calls.append(self._call(cell, compiled, choice, results))
+            except CallsheetError as error:
+                if number == 0:
+                    raise
+                text = f"the fallback {choice.choice.name} cannot take {cell.id}: {error}"
+                warnings.append(CallWarning(WarningKind.UNSUPPORTED, text))
+        return Prepared(tuple(calls), tuple(warnings))
+
+    def _call(
+        self, cell: Cell, compiled: CompiledProducer, choice: BoundChoice, results: Mapping[str, tuple[Artifact, ...]]
+    ) -> PreparedCall:
+        producer = compiled.producer
+        where = self._where(cell)
+        bound = self._resolve(choice.choice.name, compiled, self._mode_of(cell.producer))
+        sheet = self._expansion.sheet
+        upstream = {job: results[job] for job in cell.upstream if job in results}
+        scope = Scope(
+            sheet.inputs,
+            cell.index,
+            self._expansion.sizes,
+            upstream,
+            self._files,
+            sheet.folder,
+            self._expansion.project,
+        )
+        values = values_for(choice, scope, producer.operation, where)
+        options = {name: evaluate(b, scope, f"{where}.options.{name}") for name, b in choice.options.items()}
+        job = Job(
+            id=cell.id,
+            ref=bound.ref,
+            model=bound.info,
+            operation=producer.operation,
+            inputs=parse_inputs(producer.operation, values, where),
+            options=options,
+            producer=cell.producer,
+            index=cell.index,
+        )
+        return prepare_call(bound, job, salt=self._salt)
+
+    def _where(self, cell: Cell) -> str:
+        return f"{self._expansion.sheet.source.name}: {cell.id}"

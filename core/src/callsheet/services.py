@@ -1,0 +1,95 @@
+"""The engine's services in one object, and the context that each call gets from them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from callsheet.context import JobContext
+from callsheet.plugin_host import PluginHost
+from callsheet.preparation import PreparedCall
+from callsheet.secrets import Redactor, SecretResolver, SecretScope
+from callsheet.stores.blobs import LocalBlobs
+from callsheet.stores.ledger import Ledger
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+__all__ = ["Services", "library_log"]
+
+
+def library_log() -> BoundLogger:
+    """The library's logger: silent until the application configures the stdlib logger `callsheet`."""
+    import structlog
+
+    logger = logging.getLogger("callsheet")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    bound: BoundLogger = structlog.wrap_logger(
+        logger,
+        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.render_to_log_kwargs,
+        ],
+    )
+    return bound
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the engine works with. `clock` gives seconds since the epoch; `sleep` waits (tests hand in their own)."""
+
+    ledger: Ledger
+    blobs: LocalBlobs
+    host: PluginHost
+    secrets: SecretResolver
+    redactor: Redactor
+    state: Path
+    clock: Callable[[], float] = field(default=time.time)
+    sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
+
+    @cached_property
+    def log(self) -> BoundLogger:
+        """The library's logger, made when it is first used."""
+        return library_log()
+
+    def scope(self, plugin: str, declared: frozenset[str]) -> SecretScope:
+        """The secrets that one plugin may look up."""
+        return SecretScope(self.secrets, self.redactor, declared, plugin)
+
+    def context(
+        self,
+        call: PreparedCall,
+        *,
+        key: str,
+        sample: int,
+        attempt: int,
+        accepted: Callable[[str], Awaitable[None]],
+    ) -> JobContext:
+        """The services for one attempt of one call."""
+        bound = call.bound
+        return JobContext(
+            job=call.job,
+            key=key,
+            request_digest=call.request_digest,
+            sample=sample,
+            attempt=attempt,
+            origin=bound.origin,
+            secrets=self.scope(bound.plugin, bound.secrets),
+            files=self.blobs,
+            log=self.log.bind(job=call.job.id, ref=str(call.job.ref), attempt=attempt),
+            workspace=self.state / "plugins" / bound.plugin,
+            clock=self.clock,
+            accepted=accepted,
+            store=self.blobs.put,
+        )

@@ -1,0 +1,276 @@
+"""The rows of paid calls: who may work on one, and which steps it may take."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from callsheet.errors import CallsheetError
+from callsheet.jobs import Attempt, JobResult, Receipt
+from callsheet.models import ModelRef
+from callsheet.storage import CallRecord, CallState, Failure
+from callsheet.stores.history import EventRow, Pick, add_events, put_pick
+from callsheet.stores.records import (
+    decode_cost,
+    decode_failure,
+    decode_mapping,
+    decode_receipt,
+    decode_result,
+    encode_cost,
+    encode_failure,
+    encode_receipt,
+    encode_result,
+)
+from callsheet.stores.writer import Turn
+
+__all__ = ["Change", "Claim", "LostOwnershipError", "NewCall", "Verdict"]
+
+Verdict = Literal["claimed", "done", "mine", "held", "taken_over", "unknown"]
+
+_SELECT = (
+    "SELECT key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated, request_id, "
+    "receipt, result, failure FROM calls"
+)
+_REPLACE = (
+    "INSERT OR REPLACE INTO calls (key, state, ref, operation, job, run, owner, epoch, request_digest, request, "
+    "created, updated, request_id, receipt, result, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_STEPS: Mapping[CallState, frozenset[CallState]] = {
+    CallState.CLAIMED: frozenset({CallState.SENDING, CallState.FAILED}),
+    CallState.SENDING: frozenset(
+        {CallState.ACCEPTED, CallState.SUBMITTED, CallState.SUCCEEDED, CallState.FAILED, CallState.UNKNOWN}
+    ),
+    CallState.ACCEPTED: frozenset({CallState.SUBMITTED, CallState.SUCCEEDED, CallState.FAILED, CallState.UNKNOWN}),
+    CallState.SUBMITTED: frozenset({CallState.SUCCEEDED, CallState.FAILED, CallState.UNKNOWN}),
+}
+
+
+class LostOwnershipError(CallsheetError):
+    """The call is another owner's by now (or gone): what was known of it here must not be written over theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim.
+
+    `verdict`: `claimed` (ours, nothing sent) · `taken_over` (ours; `previous` says how far a dead owner got) · `done`
+    (`record.result` is there) · `mine` (this process already works on it) · `held` (another living process does) ·
+    `unknown` (it may have been paid; somebody has to decide). `previous` is the row as it was, when we changed it.
+    """
+
+    record: CallRecord
+    verdict: Verdict
+    previous: CallRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """What a claim says of the call; `request` is its JSON text."""
+
+    key: str
+    ref: str
+    operation: str
+    job: str
+    run: str
+    request_digest: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a call, with what is known since; None leaves a column as it is."""
+
+    key: str
+    epoch: int
+    state: CallState
+    request_id: str | None = None
+    receipt: Receipt | None = None
+    result: JobResult | None = None
+    failure: Failure | None = None
+    attempt: Attempt | None = None
+    pick: Pick | None = None
+
+
+class Claiming:
+    """One claim, and how to take it back when the task that asked for it was cancelled meanwhile."""
+
+    def __init__(self, new: NewCall, owner: str, alive: Callable[[str], bool], *, retry_unknown: bool) -> None:
+        self._new = new
+        self._owner = owner
+        self._alive = alive
+        self._retry_unknown = retry_unknown
+        self._before: tuple[Any, ...] | None = None
+        self._epoch = 0
+
+    def carry_out(self, turn: Turn, now: float, events: Iterable[EventRow]) -> Claim:
+        """Claim the key. The events are written only when the row changed (`claimed`, `taken_over`)."""
+        row = _row(turn.db, self._new.key)
+        if row is None:
+            epoch = _last_epoch(turn.db, self._new.key) + 1
+            fresh = self._fresh(epoch, now, now)
+            turn.db.execute(_REPLACE, fresh)
+            self._epoch = epoch
+            add_events(turn, self._new.run, now, events)
+            return Claim(_record(fresh), "claimed")
+        old = _record(row)
+        verdict = self._verdict(old)
+        if verdict == "claimed":
+            fresh = self._fresh(old.epoch + 1, old.created, now)
+            turn.db.execute(_REPLACE, fresh)
+            record = _record(fresh)
+        elif verdict == "taken_over":
+            # State, receipt and request stay: they say what the dead owner had done.
+            changes = (self._owner, old.epoch + 1, self._new.run, self._new.job, now, old.key)
+            turn.db.execute(
+                "UPDATE calls SET owner = ?, epoch = ?, run = ?, job = ?, updated = ? WHERE key = ?", changes
+            )
+            record = _record(_row(turn.db, old.key) or row)
+        else:
+            return Claim(old, verdict)
+        self._before, self._epoch = row, record.epoch
+        add_events(turn, self._new.run, now, events)
+        return Claim(record, verdict, old)
+
+    def take_back(self, turn: Turn) -> None:
+        """Put the row back as it was before `carry_out`, if that changed it; only the epoch stays grown."""
+        if not self._epoch:
+            return
+        row = _row(turn.db, self._new.key)
+        if row is None or (row[6], row[7]) != (self._owner, self._epoch):
+            return
+        if self._before is None:
+            turn.db.execute("DELETE FROM calls WHERE key = ?", (self._new.key,))
+        else:
+            turn.db.execute(_REPLACE, (*self._before[:7], self._epoch, *self._before[8:]))
+
+    def _verdict(self, old: CallRecord) -> Verdict:
+        if old.state is CallState.SUCCEEDED:
+            return "done"
+        if old.state is CallState.FAILED:
+            return "claimed"
+        if old.state is CallState.UNKNOWN:
+            return "claimed" if self._retry_unknown else "unknown"
+        if old.owner == self._owner:
+            return "mine"
+        return "held" if self._alive(old.owner) else "taken_over"
+
+    def _fresh(self, epoch: int, created: float, now: float) -> tuple[Any, ...]:
+        new = self._new
+        head = (new.key, CallState.CLAIMED.value, new.ref, new.operation, new.job, new.run, self._owner, epoch)
+        return (*head, new.request_digest, new.request, created, now, "", None, None, None)
+
+
+def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable[EventRow]) -> CallRecord:
+    """Take one step. Raises LostOwnershipError, or CallsheetError for a step that is not allowed."""
+    row = _owned(turn.db, change.key, owner, change.epoch)
+    state = CallState(row[1])
+    if change.state not in _STEPS.get(state, frozenset()):
+        raise CallsheetError(f"the call {change.key} is {state}: it cannot become {change.state}")
+    if change.state is CallState.SUCCEEDED and change.result is None:
+        raise CallsheetError(f"the call {change.key} cannot succeed without a result")
+    if change.state is CallState.SUBMITTED and change.receipt is None:
+        raise CallsheetError(f"the call {change.key} cannot be submitted without a receipt")
+    known = (
+        row[12] if change.request_id is None else change.request_id,
+        row[13] if change.receipt is None else encode_receipt(change.receipt),
+        row[14] if change.result is None else encode_result(change.result),
+        row[15] if change.failure is None else encode_failure(change.failure),
+    )
+    turn.db.execute(
+        "UPDATE calls SET state = ?, updated = ?, request_id = ?, receipt = ?, result = ?, failure = ? "
+        "WHERE key = ? AND owner = ? AND epoch = ?",
+        (change.state.value, now, *known, change.key, owner, change.epoch),
+    )
+    if change.attempt is not None:
+        _add_attempt(turn.db, change.key, change.epoch, change.attempt)
+    if change.pick is not None:
+        put_pick(turn, change.pick)
+    add_events(turn, row[5], now, events)
+    return _record((row[0], change.state.value, *row[2:11], now, *known), change)
+
+
+def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events: Iterable[EventRow]) -> None:
+    """Forget a call of which nothing was sent. Raises LostOwnershipError, or CallsheetError when it is not `claimed`."""
+    row = _owned(turn.db, key, owner, epoch)
+    if row[1] != CallState.CLAIMED:
+        raise CallsheetError(f"the call {key} is {row[1]}: only one of which nothing was sent can be released")
+    turn.db.execute("DELETE FROM calls WHERE key = ? AND owner = ? AND epoch = ?", (key, owner, epoch))
+    add_events(turn, row[5], now, events)
+
+
+def get_many(turn: Turn, keys: Iterable[str]) -> dict[str, CallRecord]:
+    """The records of those keys which are known."""
+    wanted = list(dict.fromkeys(keys))
+    rows = turn.db.execute(_SELECT + " WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(wanted),))
+    found = {row[0]: _record(row) for row in rows}
+    return {key: found[key] for key in wanted if key in found}
+
+
+def open_calls(turn: Turn, run: str | None) -> list[CallRecord]:
+    """The calls that somebody works on, or worked on when it died; oldest first."""
+    # The condition is word for word that of the index `calls_open`, or SQLite would read the whole table.
+    query = _SELECT + " WHERE state IN ('claimed', 'sending', 'accepted', 'submitted')"
+    order = " ORDER BY created, key"
+    rows = turn.db.execute(query + order) if run is None else turn.db.execute(query + " AND run = ?" + order, (run,))
+    return [_record(row) for row in rows]
+
+
+def attempts(turn: Turn, key: str) -> list[Attempt]:
+    """All attempts ever made for a key, in the order they were recorded."""
+    rows = turn.db.execute(
+        "SELECT ref, number, started, ended, outcome, kind, sent, message, cost FROM attempts WHERE key = ? ORDER BY id",
+        (key,),
+    )
+    return [Attempt(ModelRef.parse(row[0]), *row[1:8], cost=decode_cost(row[8]) if row[8] else None) for row in rows]
+
+
+def _row(db: sqlite3.Connection, key: str) -> tuple[Any, ...] | None:
+    row: tuple[Any, ...] | None = db.execute(_SELECT + " WHERE key = ?", (key,)).fetchone()
+    return row
+
+
+def _owned(db: sqlite3.Connection, key: str, owner: str, epoch: int) -> tuple[Any, ...]:
+    row = _row(db, key)
+    if row is None or (row[6], row[7]) != (owner, epoch):
+        raise LostOwnershipError(
+            f"the call {key} is no longer held by this process (epoch {epoch}): another one has taken it over, "
+            "and its record stands"
+        )
+    return row
+
+
+def _last_epoch(db: sqlite3.Connection, key: str) -> int:
+    # A released row is gone, but its attempts are not: they must not share an epoch with later ones.
+    return int(db.execute("SELECT coalesce(max(epoch), 0) FROM attempts WHERE key = ?", (key,)).fetchone()[0])
+
+
+def _add_attempt(db: sqlite3.Connection, key: str, epoch: int, attempt: Attempt) -> None:
+    cost = None if attempt.cost is None else encode_cost(attempt.cost)
+    values = (attempt.number, attempt.started, attempt.ended, attempt.outcome, attempt.kind, attempt.sent)
+    db.execute(
+        "INSERT INTO attempts (key, epoch, ref, number, started, ended, outcome, kind, sent, message, cost) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (key, epoch, str(attempt.ref), *values, attempt.message, cost),
+    )
+
+
+def _record(row: tuple[Any, ...], known: Change | None = None) -> CallRecord:
+    """A row as a record; what `known` already holds as objects is not decoded again."""
+    receipt = known.receipt if known else None
+    result = known.result if known else None
+    failure = known.failure if known else None
+    return CallRecord(
+        row[0],
+        CallState(row[1]),
+        *row[2:9],
+        request=decode_mapping(row[9]),
+        created=row[10],
+        updated=row[11],
+        request_id=row[12],
+        receipt=receipt if receipt or row[13] is None else decode_receipt(row[13]),
+        result=result if result or row[14] is None else decode_result(row[14]),
+        failure=failure if failure or row[15] is None else decode_failure(row[15]),
+    )

@@ -1,0 +1,253 @@
+"""The ledger: the durable record of every paid call, of runs and of what happened in them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from callsheet.errors import ConfigError
+from callsheet.jobs import Attempt, JobResult, Receipt
+from callsheet.storage import CallRecord, CallState, Event, Failure, RunRecord
+from callsheet.stores import calls, history
+from callsheet.stores.calls import Change, Claim, Claiming, LostOwnershipError, NewCall, Verdict
+from callsheet.stores.history import EventRow, Pick
+from callsheet.stores.owners import Owner
+from callsheet.stores.records import encode_mapping
+from callsheet.stores.writer import Turn, Writer
+
+__all__ = ["Claim", "EventRow", "Ledger", "LostOwnershipError", "Pick", "Verdict"]
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """One SQLite file that several processes share. Open it with `await Ledger.open(…)`.
+
+    A method that changes something returns when the change is durable; a state and its events are one transaction.
+    A write once begun is carried out even when its caller is cancelled; a claim is then taken back. Every method may
+    raise CallsheetError when the database is locked for too long, full or damaged; nothing was written then.
+    """
+
+    def __init__(self, writer: Writer, owner: Owner, clock: Callable[[], float]) -> None:
+        self.owner = owner
+        self._writer = writer
+        self._clock = clock
+        self._subscribers: list[Callable[[Event], None]] = []
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path | None,
+        owner: Owner,
+        *,
+        clock: Callable[[], float] = time.time,
+        busy_timeout: float = 30.0,
+    ) -> Ledger:
+        """Open the ledger's file, creating it if needed; None keeps it in memory, without durability.
+
+        `busy_timeout` is how many seconds to wait for other processes. The file must lie in the owner's state folder,
+        else two processes would not see each other's locks. Raises ConfigError for that, for a network file system, a
+        file that is no ledger, or one that a newer callsheet wrote.
+        """
+        subscribers: list[Callable[[Event], None]] = []
+        publish = partial(_publish, subscribers)
+        writer = await Writer.start(None if path is None else _placed(path, owner), busy_timeout, publish)
+        ledger = cls(writer, owner, clock)
+        ledger._subscribers = subscribers
+        return ledger
+
+    async def close(self) -> None:
+        """Carry out what is queued, checkpoint, and end the thread. Safe to call twice."""
+        await self._writer.stop()
+
+    async def __aenter__(self) -> Ledger:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `callback` on the event loop's thread with each event of this process, after its commit.
+
+        Returns a function that ends the subscription. What the callback raises goes to the loop's exception handler.
+        """
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback) if callback in self._subscribers else None
+
+    async def claim(
+        self,
+        key: str,
+        *,
+        ref: str,
+        operation: str,
+        job: str,
+        run: str,
+        request_digest: str,
+        request: Mapping[str, object],
+        events: Iterable[EventRow] = (),
+    ) -> Claim:
+        """Ask to work on a call; see `Claim` for the verdicts. The events are written when the row becomes ours."""
+        new = NewCall(key, ref, operation, job, run, request_digest, encode_mapping(request))
+        return await self._claim(new, events, retry_unknown=False)
+
+    async def reclaim(
+        self,
+        key: str,
+        *,
+        ref: str,
+        operation: str,
+        job: str,
+        run: str,
+        request_digest: str,
+        request: Mapping[str, object],
+        events: Iterable[EventRow] = (),
+    ) -> Claim:
+        """Like `claim`, but a call whose outcome is unknown is claimed anew: the user accepts to pay perhaps twice."""
+        new = NewCall(key, ref, operation, job, run, request_digest, encode_mapping(request))
+        return await self._claim(new, events, retry_unknown=True)
+
+    async def _claim(self, new: NewCall, events: Iterable[EventRow], *, retry_unknown: bool) -> Claim:
+        claiming = Claiming(new, self.owner.id, self.owner.is_alive, retry_unknown=retry_unknown)
+        now, rows = self._clock(), list(events)
+        future = self._writer.submit(lambda turn: claiming.carry_out(turn, now, rows))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # Nobody would work on the claim. Operations keep their order, so it is carried out by then.
+            future.add_done_callback(_look_at)
+            self._writer.submit(claiming.take_back).add_done_callback(_look_at)
+            raise
+
+    async def advance(
+        self,
+        key: str,
+        epoch: int,
+        state: CallState,
+        *,
+        request_id: str | None = None,
+        receipt: Receipt | None = None,
+        result: JobResult | None = None,
+        failure: Failure | None = None,
+        attempt: Attempt | None = None,
+        pick: Pick | None = None,
+        events: Iterable[EventRow] = (),
+    ) -> CallRecord:
+        """Take a step with a call that we hold; None leaves what is known.
+
+        Raises LostOwnershipError when it is not ours any more, CallsheetError for a step that is not allowed.
+        """
+        change = Change(key, epoch, state, request_id, receipt, result, failure, attempt, pick)
+        now, rows = self._clock(), list(events)
+        return await self._write(lambda turn: calls.advance(turn, self.owner.id, now, change, rows))
+
+    async def release(self, key: str, epoch: int, *, events: Iterable[EventRow] = ()) -> None:
+        """Forget a claimed call of which nothing was sent. Raises as `advance` does."""
+        now, rows = self._clock(), list(events)
+        await self._write(lambda turn: calls.release(turn, key, epoch, owner=self.owner.id, now=now, events=rows))
+
+    async def get(self, key: str) -> CallRecord | None:
+        """One call's record."""
+        return (await self.get_many([key])).get(key)
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, CallRecord]:
+        """The records of those keys which are known, in the order asked for."""
+        wanted = list(keys)
+        return await self._read(lambda turn: calls.get_many(turn, wanted))
+
+    async def open_calls(self, run: str | None = None) -> list[CallRecord]:
+        """The calls that are not final (of one run), oldest first."""
+        return await self._read(lambda turn: calls.open_calls(turn, run))
+
+    async def attempts(self, key: str) -> list[Attempt]:
+        """All attempts ever made for a key, in the order they were recorded."""
+        return await self._read(lambda turn: calls.attempts(turn, key))
+
+    async def start_run(self, record: RunRecord, events: Iterable[EventRow] = ()) -> None:
+        """Write a new run. Raises CallsheetError when its id is taken."""
+        now, rows = self._clock(), list(events)
+        await self._write(lambda turn: history.start_run(turn, record, now, rows))
+
+    async def finish_run(self, run: str, status: str, events: Iterable[EventRow] = ()) -> RunRecord:
+        """Write how a run ended, and when."""
+        now, rows = self._clock(), list(events)
+        return await self._write(lambda turn: history.finish_run(turn, run, status, now, rows))
+
+    async def reopen_run(self, run: str, owner: str, events: Iterable[EventRow] = ()) -> RunRecord:
+        """Let `owner` (an owner's id) go on with a run. Raises CallsheetError while another living process does."""
+        now, rows, alive = self._clock(), list(events), self.owner.is_alive
+        return await self._write(lambda turn: history.reopen_run(turn, run, owner, alive=alive, now=now, events=rows))
+
+    async def run(self, run: str) -> RunRecord:
+        """The run with this id, or the only one whose id begins so. Raises ConfigError when there is none or several."""
+        return await self._read(lambda turn: history.find_run(turn, run))
+
+    async def runs(self, limit: int = 20) -> list[RunRecord]:
+        """The latest runs, newest first."""
+        return await self._read(lambda turn: history.list_runs(turn, limit))
+
+    async def append(self, run: str, events: Iterable[EventRow]) -> list[Event]:
+        """Append events to a run."""
+        now, rows = self._clock(), list(events)
+        return await self._write(lambda turn: history.add_events(turn, run, now, rows))
+
+    async def events(self, run: str, after: int = 0) -> list[Event]:
+        """A run's events whose seq is greater than `after`, in order."""
+        return await self._read(lambda turn: history.events_of(turn, run, after))
+
+    async def pick(self, sheet: str, job: str) -> Pick | None:
+        """Which call satisfied a sheet's job last."""
+        return await self._read(lambda turn: history.pick_of(turn, sheet, job))
+
+    async def picks(self, sheet: str) -> dict[str, Pick]:
+        """A sheet's picks by job."""
+        return await self._read(lambda turn: history.picks_of(turn, sheet))
+
+    async def set_pick(self, pick: Pick) -> None:
+        """Keep which call satisfied a job."""
+        await self._write(lambda turn: history.put_pick(turn, pick))
+
+    async def selection(self, sheet: str) -> dict[str, str]:
+        """The refs that the user chose for a sheet, by producer."""
+        return await self._read(lambda turn: history.selection_of(turn, sheet))
+
+    async def set_selection(self, sheet: str, producer: str, ref: str) -> None:
+        """Keep the user's choice of a model."""
+        await self._write(lambda turn: history.put_selection(turn, sheet, producer, ref))
+
+    async def clear_selection(self, sheet: str) -> None:
+        """Forget the user's choices for a sheet."""
+        await self._write(lambda turn: history.clear_selection(turn, sheet))
+
+    async def _write(self, operation: Callable[[Turn], T]) -> T:
+        return await self._writer.submit(operation)
+
+    async def _read(self, operation: Callable[[Turn], T]) -> T:
+        return await self._writer.submit(operation, writes=False)
+
+
+def _placed(path: Path, owner: Owner) -> Path:
+    if path.parent.resolve() != owner.folder.resolve():
+        raise ConfigError(f"the ledger {path} does not lie in its owner's state folder {owner.folder}")
+    return path.absolute()
+
+
+def _publish(subscribers: list[Callable[[Event], None]], event: Event) -> None:
+    for subscriber in list(subscribers):
+        try:
+            subscriber(event)
+        except Exception as error:  # noqa: BLE001 - a broken listener must not keep the others from their answers
+            context = {"message": "a subscriber of the ledger failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Fetch an error that nobody waits for, else asyncio complains about it."""
+    if not future.cancelled():
+        future.exception()

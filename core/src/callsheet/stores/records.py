@@ -1,0 +1,153 @@
+"""Records as JSON text and back: receipts, results, failures and plain mappings.
+
+Money is written as text, so that it stays exact; where a file lies on this machine (`BlobArtifact.location`) is not kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from callsheet.artifacts import FileRef
+from callsheet.digests import json_ready
+from callsheet.errors import CallsheetError
+from callsheet.jobs import JobResult, Receipt
+from callsheet.money import Cost
+from callsheet.storage import Failure
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = [
+    "decode_cost",
+    "decode_failure",
+    "decode_mapping",
+    "decode_receipt",
+    "decode_result",
+    "encode_cost",
+    "encode_failure",
+    "encode_mapping",
+    "encode_receipt",
+    "encode_result",
+]
+
+T = TypeVar("T")
+
+_LOCATIONS: Mapping[str, Any] = {"artifacts": {"__all__": {"location"}}}
+
+
+def encode_receipt(receipt: Receipt) -> str:
+    """A receipt as JSON text."""
+    return _encode(Receipt, receipt)
+
+
+def decode_receipt(text: str) -> Receipt:
+    """A receipt from JSON text. Raises CallsheetError when it is not one."""
+    return _decode(Receipt, text)
+
+
+def encode_result(result: JobResult) -> str:
+    """A result as JSON text."""
+    return _encode(JobResult, result, _LOCATIONS)
+
+
+def decode_result(text: str) -> JobResult:
+    """A result from JSON text. Raises CallsheetError when it is not one."""
+    return _decode(JobResult, text)
+
+
+def encode_failure(failure: Failure) -> str:
+    """A failure as JSON text."""
+    return _encode(Failure, failure)
+
+
+def decode_failure(text: str) -> Failure:
+    """A failure from JSON text. Raises CallsheetError when it is not one."""
+    return _decode(Failure, text)
+
+
+def encode_cost(cost: Cost) -> str:
+    """A cost as JSON text."""
+    return _encode(Cost, cost)
+
+
+def decode_cost(text: str) -> Cost:
+    """A cost from JSON text. Raises CallsheetError when it is not one."""
+    return _decode(Cost, text)
+
+
+def encode_mapping(mapping: Mapping[str, object]) -> str:
+    """A mapping as JSON text; files are written as their URI, as in a request's digest."""
+    return _dumps(mapping)
+
+
+def decode_mapping(text: str) -> dict[str, object]:
+    """A mapping from JSON text. Raises CallsheetError when it is not one."""
+    value = _loads(text)
+    if not isinstance(value, dict):
+        raise CallsheetError("a record is not a JSON object")
+    return value
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _encode(kind: type[T], value: T, leave_out: Mapping[str, Any] | None = None) -> str:
+    # Not dump_json: it refuses lone surrogates, which vendors do send, and what was paid for has to be kept.
+    return _dumps(_adapter(kind).dump_python(value, exclude=leave_out, warnings=False))
+
+
+def _decode(kind: type[T], text: str) -> T:
+    from pydantic import ValidationError
+
+    value = _loads(text)
+    try:
+        found: T = _adapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CallsheetError(f"this is not a valid {kind.__name__}: {place}: {first['msg']}") from None
+    return found
+
+
+def _dumps(value: object) -> str:
+    """ASCII JSON; NaN and infinities are written as Python reads them."""
+    try:
+        return _JSON.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        pass  # keys of odd types, or cycles
+    try:
+        return _JSON.encode(json_ready(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CallsheetError(f"a record cannot be written as JSON: {error}") from None
+
+
+def _loads(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CallsheetError(f"a record is not valid JSON: {error}") from None
+
+
+def _leaf(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, FileRef):
+        return value.uri
+    if isinstance(value, Mapping):
+        return dict(value)
+    if is_dataclass(value) or isinstance(value, (set, frozenset, Path)):
+        return json_ready(value)
+    return str(value)
+
+
+_JSON = json.JSONEncoder(default=_leaf, separators=(",", ":"))

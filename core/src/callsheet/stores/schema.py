@@ -1,0 +1,125 @@
+"""The ledger's file: its tables, its version, and how it is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from callsheet.errors import CallsheetError, ConfigError
+from callsheet.stores.filesystem import make_folder, refuse_network, sync_folder
+
+__all__ = ["SCHEMA_VERSION", "close_database", "explain", "open_database"]
+
+SCHEMA_VERSION = 1
+
+_TABLES = """
+CREATE TABLE calls (
+    key TEXT PRIMARY KEY, state TEXT NOT NULL, ref TEXT NOT NULL, operation TEXT NOT NULL, job TEXT NOT NULL,
+    run TEXT NOT NULL, owner TEXT NOT NULL, epoch INTEGER NOT NULL, request_digest TEXT NOT NULL,
+    request TEXT NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, request_id TEXT NOT NULL DEFAULT '',
+    receipt TEXT, result TEXT, failure TEXT) STRICT;
+CREATE INDEX calls_open ON calls (run) WHERE state IN ('claimed', 'sending', 'accepted', 'submitted');
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, epoch INTEGER NOT NULL, ref TEXT NOT NULL, number INTEGER NOT NULL,
+    started REAL NOT NULL, ended REAL NOT NULL, outcome TEXT NOT NULL, kind TEXT NOT NULL, sent TEXT NOT NULL,
+    message TEXT NOT NULL, cost TEXT) STRICT;
+CREATE INDEX attempts_of ON attempts (key, epoch);
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, at REAL NOT NULL, type TEXT NOT NULL,
+    job TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX events_of ON events (run, seq);
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, sheet TEXT NOT NULL, mode TEXT NOT NULL, status TEXT NOT NULL, owner TEXT NOT NULL,
+    started REAL NOT NULL, ended REAL, output TEXT NOT NULL, request TEXT NOT NULL) STRICT;
+CREATE INDEX runs_by_start ON runs (started);
+CREATE TABLE picks (
+    sheet TEXT NOT NULL, job TEXT NOT NULL, key TEXT NOT NULL, ref TEXT NOT NULL, parts TEXT NOT NULL,
+    PRIMARY KEY (sheet, job)) STRICT;
+CREATE TABLE selections (
+    sheet TEXT NOT NULL, producer TEXT NOT NULL, ref TEXT NOT NULL, PRIMARY KEY (sheet, producer)) STRICT;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+
+
+def open_database(path: Path | None, busy_timeout: float) -> sqlite3.Connection:
+    """Open the ledger's file, creating it if needed; None is a database in memory.
+
+    `busy_timeout` is how many seconds to wait for another process. To be called in the thread which will use the
+    connection. Raises ConfigError for a network file system, a file that is no ledger, or one of a newer version.
+    """
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 is needed", missing=True)
+    if path is None:
+        db = _connect(":memory:", busy_timeout)
+        _prepare(db, ":memory:")
+        return db
+    refuse_network(path)
+    make_folder(path.parent)
+    try:
+        return _open_file(path, busy_timeout)
+    except sqlite3.Error as error:
+        raise explain(error, str(path), busy_timeout) from error
+
+
+def _open_file(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    from filelock import FileLock, Timeout
+
+    # The switch to WAL does not honour the busy timeout, so processes that open a new file do it one by one.
+    try:
+        with FileLock(path.with_name(path.name + ".lock"), timeout=busy_timeout):
+            db = _connect(str(path), busy_timeout)
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                _prepare(db, str(path))
+            except BaseException:
+                db.close()
+                raise
+            sync_folder(path.parent)
+            return db
+    except Timeout:
+        raise CallsheetError(f"another process has been opening {path} for {busy_timeout:g} s: end it") from None
+    except OSError as error:
+        raise ConfigError(f"cannot open the ledger {path}: {error.strerror or error}") from error
+
+
+def _connect(name: str, busy_timeout: float) -> sqlite3.Connection:
+    return sqlite3.connect(name, timeout=busy_timeout, isolation_level=None, cached_statements=256)
+
+
+def _prepare(db: sqlite3.Connection, name: str) -> None:
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > SCHEMA_VERSION:
+        raise ConfigError(
+            f"the ledger {name} was written by a newer callsheet (schema {version}, this one knows {SCHEMA_VERSION}): "
+            "update callsheet"
+        )
+    if version == SCHEMA_VERSION:
+        return
+    if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise ConfigError(f"{name} is a database, but not a callsheet ledger: move it away")
+    db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+
+
+def close_database(db: sqlite3.Connection) -> None:
+    """Bring the log into the file, as far as other processes allow it, and close."""
+    try:
+        db.execute("PRAGMA busy_timeout = 0")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error:
+        pass  # what was committed stands in the log, and the next one to open the file reads it there
+    finally:
+        db.close()
+
+
+def explain(error: sqlite3.Error, name: str, busy_timeout: float) -> CallsheetError:
+    """An error of SQLite in words that say what to do."""
+    text = str(error)
+    if "locked" in text:
+        return CallsheetError(
+            f"another process has kept the ledger {name} locked for {busy_timeout:g} s; nothing was written: "
+            "end that process (a database browser, a backup?) and try again"
+        )
+    if "not a database" in text or "malformed" in text:
+        return ConfigError(f"the ledger {name} is damaged or no ledger ({text}): bring it back from a backup")
+    return CallsheetError(f"the ledger {name} could not be used: {text}; check free space and permissions")

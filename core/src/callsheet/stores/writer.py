@@ -1,0 +1,182 @@
+"""The one thread that talks to the ledger's database: what is waiting is committed together."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from callsheet.errors import CallsheetError
+from callsheet.storage import Event
+from callsheet.stores.schema import close_database, explain, open_database
+
+__all__ = ["Turn", "Writer"]
+
+T = TypeVar("T")
+
+_LARGEST_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What an operation works with: the database, and the list its new events go to."""
+
+    db: sqlite3.Connection
+    events: list[Event]
+
+
+@dataclass(slots=True)
+class _Task:
+    operation: Callable[[Turn], Any]
+    future: asyncio.Future[Any]
+    writes: bool
+    value: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Runs operations in order, each whole or not at all, and answers after their common commit (group commit).
+
+    Belongs to the event loop it was started on. An operation once submitted is carried out, even when the task that
+    waits for it is cancelled: it may record something that was paid for.
+    """
+
+    def __init__(self, path: Path | None, busy_timeout: float, publish: Callable[[Event], None]) -> None:
+        self.name = str(path or ":memory:")
+        self._path = path
+        self.commits = 0
+        self._busy_timeout = busy_timeout
+        self._publish = publish
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[_Task | None] = SimpleQueue()
+        self._closing = False
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._thread = Thread(target=self._work, name="callsheet-ledger", daemon=True)
+
+    @classmethod
+    async def start(cls, path: Path | None, busy_timeout: float, publish: Callable[[Event], None]) -> Writer:
+        """Open the database (None: in memory) in a new thread. Raises what `open_database` raises."""
+        writer = cls(path, busy_timeout, publish)
+        writer._thread.start()
+        try:
+            await writer._ready
+        except asyncio.CancelledError:
+            writer._closing = True
+            writer._queue.put(None)
+            raise
+        return writer
+
+    def submit(self, operation: Callable[[Turn], T], *, writes: bool = True) -> asyncio.Future[T]:
+        """Queue an operation; its result or error comes after the commit. Raises CallsheetError when closed."""
+        if self._closing:
+            raise CallsheetError(f"the ledger {self.name} is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.put(_Task(operation, future, writes))
+        return future
+
+    async def stop(self) -> None:
+        """Carry out what is queued, checkpoint, and end the thread. Safe to call twice."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        try:
+            db = open_database(self._path, self._busy_timeout)
+        except BaseException as error:  # noqa: BLE001 - handed over to the task that opens the ledger
+            self._call(_settle, self._ready, None, error)
+            return
+        self._call(_settle, self._ready, None, None)
+        try:
+            while self._serve(db):
+                pass
+        finally:
+            close_database(db)
+
+    def _serve(self, db: sqlite3.Connection) -> bool:
+        batch: list[_Task] = []
+        entry = self._queue.get()
+        while entry is not None:
+            batch.append(entry)
+            if self._queue.empty() or len(batch) == _LARGEST_BATCH:
+                break
+            entry = self._queue.get()
+        if batch:
+            events = self._execute(db, batch)
+            self._call(self._answer, batch, events)
+        return entry is not None
+
+    def _execute(self, db: sqlite3.Connection, batch: list[_Task]) -> list[Event]:
+        turn = Turn(db, [])
+        try:
+            if not any(task.writes for task in batch):
+                for task in batch:
+                    _read(turn, task)
+                return []
+            db.execute("BEGIN IMMEDIATE")
+            for task in batch:
+                (_write if task.writes else _read)(turn, task)
+            db.execute("COMMIT")
+            self.commits += 1
+        except BaseException as error:  # noqa: BLE001 - handed over to the tasks that wait
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            for task in batch:
+                # One error object a task: a shared one would collect the tracebacks of all of them.
+                task.error = self._explain(error) if isinstance(error, sqlite3.Error) else error
+            return []
+        return turn.events
+
+    def _answer(self, batch: list[_Task], events: list[Event]) -> None:
+        for event in events:
+            self._publish(event)
+        for task in batch:
+            error = task.error
+            _settle(task.future, task.value, self._explain(error) if isinstance(error, sqlite3.Error) else error)
+
+    def _explain(self, error: sqlite3.Error) -> CallsheetError:
+        found = explain(error, self.name, self._busy_timeout)
+        found.__cause__ = error
+        return found
+
+    def _call(self, function: Callable[..., None], *values: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
+            self._loop.call_soon_threadsafe(function, *values)
+
+
+def _write(turn: Turn, task: _Task) -> None:
+    """Carry out one operation of a transaction in a savepoint of its own, so that its failure harms no other."""
+    db, mark = turn.db, len(turn.events)
+    db.execute("SAVEPOINT operation")
+    try:
+        task.value = task.operation(turn)
+    except Exception as error:
+        if not db.in_transaction:
+            raise  # SQLite itself has given up the whole transaction (disk full, I/O error)
+        db.execute("ROLLBACK TO operation")
+        del turn.events[mark:]
+        task.error = error
+    db.execute("RELEASE operation")
+
+
+def _read(turn: Turn, task: _Task) -> None:
+    try:
+        task.value = task.operation(turn)
+    except Exception as error:  # noqa: BLE001 - handed over to the task that waits
+        task.error = error
+
+
+def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,63 @@
+"""Waiting for remote jobs: the core's own, so that no plugin sleeps, retries or forgets a receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from callsheet.context import JobContext
+from callsheet.errors import ErrorKind, JobCancelledError, JobFailedError, ProviderError, Sent
+from callsheet.handler import RemoteJobs
+from callsheet.jobs import JobResult, Receipt, RemoteState, RemoteStatus
+
+__all__ = ["FIRST_WAIT", "LONGEST_WAIT", "PATIENCE", "RemoteWaiter"]
+
+FIRST_WAIT = 0.5
+"""Seconds before the second poll; each further wait is half as long again."""
+LONGEST_WAIT = 10.0
+PATIENCE = 12
+"""How many polls in a row may fail before the wait is given up; the receipt stays good."""
+
+T = TypeVar("T")
+
+_PASSING = frozenset({ErrorKind.CONNECTION_FAILED, ErrorKind.TIMEOUT, ErrorKind.OVERLOADED, ErrorKind.RATE_LIMITED})
+
+
+class RemoteWaiter:
+    """Polls one remote job until it is final, then collects it."""
+
+    def __init__(self, handler: RemoteJobs, context: JobContext, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._handler = handler
+        self._context = context
+        self._sleep = sleep
+
+    async def result(self, receipt: Receipt) -> JobResult:
+        """The job's result. Raises JobFailedError or JobCancelledError for a job that ended otherwise.
+
+        Any other ProviderError means that nobody could ask: the job may still run, and the receipt is still good.
+        """
+        wait = FIRST_WAIT
+        while True:
+            status = await self._patiently(lambda: self._handler.poll(receipt, self._context))
+            if status.terminal:
+                return await self._final(receipt, status)
+            await self._sleep(min(status.poll_after, 60.0) if status.poll_after is not None else wait)
+            wait = min(wait * 1.5, LONGEST_WAIT)
+
+    async def _final(self, receipt: Receipt, status: RemoteStatus) -> JobResult:
+        ref = str(receipt.ref)
+        if status.state is RemoteState.FAILED:
+            raise JobFailedError(f"{ref} reports that the job failed: {status.error or 'no reason given'}", ref=ref)
+        if status.state is RemoteState.CANCELLED:
+            raise JobCancelledError(f"{ref} reports that the job was cancelled there", ref=ref, sent=Sent.FINISHED)
+        return await self._patiently(lambda: self._handler.collect(receipt, self._context))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        for failures in range(1, PATIENCE + 1):
+            try:
+                return await ask()
+            except ProviderError as error:
+                if error.kind not in _PASSING or failures == PATIENCE:
+                    raise
+                await self._sleep(error.retry_after or min(FIRST_WAIT * 2**failures, LONGEST_WAIT))
+        raise AssertionError("unreachable")
