@@ -9,16 +9,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
     from callsheet.artifacts import Artifact, BlobArtifact, FileRef, JsonArtifact, TextArtifact
+    from callsheet.client import Client
     from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderError
     from callsheet.jobs import JobResult
     from callsheet.models import Mode, ModelInfo, ModelRef, Operation
     from callsheet.money import Cost
+    from callsheet.pay_once import OnUnknown
+    from callsheet.runs import Run, RunRequest
+    from callsheet.secrets import SecretResolver
+    from callsheet.settings import Settings
+    from callsheet.sheet import CallSheet
 
 _HOMES = {
     "Artifact": "artifacts",
     "BlobArtifact": "artifacts",
+    "CallSheet": "sheet",
     "CallsheetError": "errors",
+    "Client": "client",
     "ConfigError": "errors",
     "Cost": "money",
     "FileRef": "artifacts",
@@ -27,16 +38,21 @@ _HOMES = {
     "Mode": "models",
     "ModelInfo": "models",
     "ModelRef": "models",
+    "OnUnknown": "pay_once",
     "Operation": "models",
     "PluginError": "errors",
     "ProviderError": "errors",
+    "Run": "runs",
+    "RunRequest": "runs",
     "TextArtifact": "artifacts",
 }
 
 __all__ = [
     "Artifact",
     "BlobArtifact",
+    "CallSheet",
     "CallsheetError",
+    "Client",
     "ConfigError",
     "Cost",
     "FileRef",
@@ -45,11 +61,27 @@ __all__ = [
     "Mode",
     "ModelInfo",
     "ModelRef",
+    "OnUnknown",
     "Operation",
     "PluginError",
     "ProviderError",
+    "Run",
+    "RunRequest",
     "TextArtifact",
+    "open",
 ]
+
+
+def open(  # noqa: A001 - `callsheet.open()` reads as what it does
+    folder: str | Path | None = None,
+    *,
+    secrets: SecretResolver | None = None,
+    settings: Settings | None = None,
+) -> AbstractAsyncContextManager[Client]:
+    """Open the project that `folder` (default: the working folder) belongs to: `async with callsheet.open() as client`."""
+    from callsheet.opening import open_client
+
+    return open_client(folder, secrets=secrets, settings=settings)
 
 
 def __getattr__(name: str) -> object:

@@ -62,8 +62,12 @@ class TextArtifact:
     def save(self, path: str | Path) -> Path:
         """Write the text as UTF-8 and return the path."""
         target = Path(path)
-        target.write_text(self.text, encoding="utf-8", newline="\n")
+        target.write_bytes(self.data())
         return target
+
+    def data(self) -> bytes:
+        """The bytes of the artifact's file."""
+        return self.text.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,15 @@ class JsonArtifact:
 
     def save(self, path: str | Path) -> Path:
         """Write the value as indented UTF-8 JSON and return the path."""
+        target = Path(path)
+        target.write_bytes(self.data())
+        return target
+
+    def data(self) -> bytes:
+        """The bytes of the artifact's file."""
         import json
 
-        target = Path(path)
-        text = json.dumps(self.value, indent=2, ensure_ascii=False, allow_nan=False)
-        target.write_text(text + "\n", encoding="utf-8", newline="\n")
-        return target
+        return (json.dumps(self.value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 @dataclass(frozen=True, slots=True)

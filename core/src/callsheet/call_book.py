@@ -11,6 +11,7 @@ from callsheet.failures import failure_of
 from callsheet.jobs import Attempt, AttemptOutcome, JobResult, Receipt
 from callsheet.money import FREE, Cost, estimate
 from callsheet.preparation import PreparedCall
+from callsheet.run_events import result_summary
 from callsheet.services import Services
 from callsheet.storage import CallState, Failure
 from callsheet.stores.ledger import Claim, EventRow, Pick
@@ -75,7 +76,7 @@ class CallBook:
     async def succeeded(self, result: JobResult) -> None:
         """The result is durable before anybody uses it."""
         cost = self._cost(result)
-        body = {"sample": self.sample, "cost": cost.as_json(), **self.note}
+        body = {"sample": self.sample, "cost": cost.as_json(), **result_summary(result), **self.note}
         pick = Pick(self.sheet, self.call.job.id, self.key, self.ref, self.call.parts) if self.sheet else None
         await self.services.ledger.advance(
             self.key,

@@ -26,14 +26,14 @@ def failure_of(error: CallsheetError, redact: Callable[[str], str]) -> Failure:
             docs_url=error.docs_url,
             prompt=redact(error.prompt),
         )
-    kind = "config" if isinstance(error, ConfigError) else "plugin"
+    kind = "config" if isinstance(error, ConfigError) else "plugin" if isinstance(error, PluginError) else "internal"
     return Failure(kind=kind, sent=Sent.NOT_SENT.value, message=redact(str(error)))
 
 
 def raise_failure(failure: Failure) -> None:
     """Raise the error that a stored failure tells of."""
     if failure.kind not in list(ErrorKind):
-        raise PluginError(failure.message) if failure.kind == "plugin" else ConfigError(failure.message)
+        raise {"plugin": PluginError, "config": ConfigError}.get(failure.kind, CallsheetError)(failure.message)
     raise error_for(ErrorKind(failure.kind))(
         failure.message,
         sent=Sent(failure.sent),

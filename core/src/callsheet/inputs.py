@@ -33,6 +33,7 @@ __all__ = [
     "TranscribeInputs",
     "VideoInputs",
     "attribute_names",
+    "blank_inputs",
     "file_attributes",
     "inputs_type",
     "list_attributes",
@@ -237,6 +238,15 @@ _TYPES: Mapping[Operation, type[Inputs]] = dict(zip(Operation, get_args(Inputs),
 def inputs_type(operation: Operation) -> type[Inputs]:
     """The dataclass of this operation's general attributes."""
     return _TYPES[operation]
+
+
+def blank_inputs(operation: Operation) -> Inputs:
+    """Inputs with nothing in them, for a job that is known by its receipt alone."""
+    cls = _TYPES[operation]
+    blank = object.__new__(cls)
+    for each in fields(cls):
+        object.__setattr__(blank, each.name, each.default)
+    return blank
 
 
 def attribute_names(operation: Operation) -> tuple[str, ...]:

@@ -161,7 +161,13 @@ class _Payment:
     def _context(self) -> JobContext:
         book = self._book
         return self._services.context(
-            self._call, key=book.key, sample=book.sample, attempt=book.epoch, accepted=book.accepted
+            self._call.bound,
+            self._call.job,
+            key=book.key,
+            request_digest=self._call.request_digest,
+            sample=book.sample,
+            attempt=book.epoch,
+            accepted=book.accepted,
         )
 
     async def _perform(self, claim: Claim, context: JobContext) -> JobResult:

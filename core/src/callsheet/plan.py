@@ -138,7 +138,7 @@ class Planner:
         jobs = [await self._job(cell) for cell in self.expansion.cells.values()]
         sheet = self.expansion.sheet
         warnings = list(dict.fromkeys(w for job in jobs for w in job.warnings))
-        return Plan(str(sheet.source), sheet.title, self.mode, tuple(jobs), tuple([*self._unchecked(jobs), *warnings]))
+        return Plan(str(sheet.source), sheet.title, self.mode, tuple(jobs), (*self._unchecked(jobs), *warnings))
 
     def _unchecked(self, jobs: Sequence[PlannedJob]) -> list[CallWarning]:
         refs = sorted({job.ref for job in jobs if job.mapping == "unchecked"})

@@ -12,7 +12,7 @@ from inspect import isroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from callsheet.discovery import DENY_VARIABLE, Discovery, FoundPlugin
-from callsheet.errors import PluginError
+from callsheet.errors import MalformedOutputError, PluginError, Sent
 from callsheet.plugin_manifest import PluginManifest
 from callsheet.toml_tables import plain
 
@@ -197,7 +197,7 @@ class PluginHost:
     async def invoke(self, call: InvokeCall) -> JobResult | Receipt:
         """Perform one attempt: a plugin's `invoke` hook if one wants to, else the handler's `submit` or `invoke`.
 
-        Lets through what the handler raises. Raises PluginError for an answer of another type.
+        Lets through what the handler raises. Raises MalformedOutputError (sent: unknown) for an answer of another type.
         """
         from callsheet.jobs import JobResult, Receipt
 
@@ -271,17 +271,15 @@ def _core_hooks() -> object:
     return CoreHooks()
 
 
-async def _answer(waiting: Awaitable[Any], wanted: tuple[type, ...], hook: str, handler: object) -> Any:
-    if not isinstance(waiting, Awaitable):
-        raise PluginError(f"{hook} of {_kind(handler)}, or a plugin's hook in its place, is not an async function")
-    answer = await waiting
-    if not isinstance(answer, wanted):
-        names = " or ".join(each.__name__ for each in wanted)
-        # Not taken as "let it happen": by now the hook may have paid. Only a plain function can decline, by None.
-        raise PluginError(
-            f"{hook} of {_kind(handler)}, or a plugin's hook in its place, gave {_kind(answer)} and not {names}"
-        )
-    return answer
+async def _answer(waiting: object, wanted: tuple[type, ...], hook: str, handler: object) -> Any:
+    answer = await waiting if isinstance(waiting, Awaitable) else waiting
+    if isinstance(waiting, Awaitable) and isinstance(answer, wanted):
+        return answer
+    names = " or ".join(each.__name__ for each in wanted)
+    what = f"gave {_kind(answer)} and not {names}" if isinstance(waiting, Awaitable) else "is not an async function"
+    # None is not taken as "let it happen": by now the hook may have paid. Only a plain function can decline, by None.
+    message = f"{hook} of {_kind(handler)}, or a plugin's hook in its place, {what}: what it did is not known"
+    raise MalformedOutputError(message, sent=Sent.UNKNOWN, retryable=False)
 
 
 def _check_hooks(module: object, manager: pluggy.PluginManager) -> None:

@@ -10,7 +10,7 @@ from callsheet.jobs import Expected, JobResult
 from callsheet.media import HEAD_BYTES, sniff
 from callsheet.storage import BlobStore
 
-__all__ = ["check_result", "schema_problem"]
+__all__ = ["check_result", "has_all_files", "schema_problem"]
 
 
 def check_result(expects: Sequence[Expected], result: JobResult, blobs: BlobStore, ref: str) -> None:
@@ -18,6 +18,11 @@ def check_result(expects: Sequence[Expected], result: JobResult, blobs: BlobStor
     problem = _problem(expects, result, blobs)
     if problem:
         raise MalformedOutputError(f"{ref} gave a result that is not as promised: {problem}", ref=ref)
+
+
+def has_all_files(result: JobResult, blobs: BlobStore) -> bool:
+    """True when every file of a stored result is still in the store."""
+    return all(blobs.has(a.file.sha256) for a in result.artifacts if isinstance(a, BlobArtifact))
 
 
 def _problem(expects: Sequence[Expected], result: JobResult, blobs: BlobStore) -> str:

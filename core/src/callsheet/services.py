@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from callsheet.context import JobContext
+from callsheet.jobs import Job
 from callsheet.plugin_host import PluginHost
-from callsheet.preparation import PreparedCall
+from callsheet.registry import BoundHandler
 from callsheet.secrets import Redactor, SecretResolver, SecretScope
 from callsheet.stores.blobs import LocalBlobs
 from callsheet.stores.ledger import Ledger
@@ -69,25 +70,26 @@ class Services:
 
     def context(
         self,
-        call: PreparedCall,
+        bound: BoundHandler,
+        job: Job,
         *,
         key: str,
+        request_digest: str,
         sample: int,
         attempt: int,
         accepted: Callable[[str], Awaitable[None]],
     ) -> JobContext:
         """The services for one attempt of one call."""
-        bound = call.bound
         return JobContext(
-            job=call.job,
+            job=job,
             key=key,
-            request_digest=call.request_digest,
+            request_digest=request_digest,
             sample=sample,
             attempt=attempt,
             origin=bound.origin,
             secrets=self.scope(bound.plugin, bound.secrets),
             files=self.blobs,
-            log=self.log.bind(job=call.job.id, ref=str(call.job.ref), attempt=attempt),
+            log=self.log.bind(job=job.id, ref=str(job.ref), attempt=attempt),
             workspace=self.state / "plugins" / bound.plugin,
             clock=self.clock,
             accepted=accepted,

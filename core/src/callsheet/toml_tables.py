@@ -64,7 +64,7 @@ def read_toml(path: Path, *, limit: int, fail: Fail) -> dict[str, object]:
     except RecursionError:
         raise fail(f"{where}: is nested too deeply") from None
     except ValueError as error:
-        # CPython refuses numbers of more than 4,300 digits, and dates like 2026-02-31, without saying where.
+        # CPython refuses numbers of more than 4,300 digits without saying where.
         long = _TOO_LONG.search(text)
         place = f"line {text.count(chr(10), 0, long.start()) + 1} " if long else ""
         raise fail(f"{where}: {place}has a value that cannot be read: {plain(error)}") from None
@@ -130,9 +130,9 @@ class Table:
             raise self.error(f"{key} must be true or false, not {_kind(value)}")
         return value
 
-    def whole(self, key: str, default: int | None, *, least: int, most: int) -> int | None:
-        """An integer between `least` and `most`."""
-        value = self.values.get(key, default)
+    def whole(self, key: str, *, least: int, most: int) -> int | None:
+        """An integer between `least` and `most`, None when absent."""
+        value = self.values.get(key)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from callsheet.errors import CallsheetError
 from callsheet.jobs import Attempt, JobResult, Receipt
 from callsheet.models import ModelRef
+from callsheet.money import Cost
 from callsheet.storage import CallRecord, CallState, Failure
 from callsheet.stores.history import EventRow, Pick, add_events, put_pick
 from callsheet.stores.records import (
@@ -34,17 +35,28 @@ _SELECT = (
     "SELECT key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated, request_id, "
     "receipt, result, failure FROM calls"
 )
+_SELECT_MANY = _SELECT + " WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608 - a constant
 _REPLACE = (
     "INSERT OR REPLACE INTO calls (key, state, ref, operation, job, run, owner, epoch, request_digest, request, "
     "created, updated, request_id, receipt, result, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_STEPS: Mapping[CallState, frozenset[CallState]] = {
-    CallState.CLAIMED: frozenset({CallState.SENDING, CallState.FAILED}),
-    CallState.SENDING: frozenset(
-        {CallState.ACCEPTED, CallState.SUBMITTED, CallState.SUCCEEDED, CallState.FAILED, CallState.UNKNOWN}
-    ),
-    CallState.ACCEPTED: frozenset({CallState.SUBMITTED, CallState.SUCCEEDED, CallState.FAILED, CallState.UNKNOWN}),
-    CallState.SUBMITTED: frozenset({CallState.SUCCEEDED, CallState.FAILED, CallState.UNKNOWN}),
+_UPDATE = (
+    "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), receipt = coalesce(?, receipt), "
+    "result = coalesce(?, result), failure = coalesce(?, failure) WHERE key = ? AND owner = ? AND epoch = ? AND state "
+)
+_RETURNING = (
+    " RETURNING key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated, "
+    "request_id, receipt, result, failure"
+)
+# Which states a step may start from: the check and the step are one statement.
+_ADVANCE: Mapping[CallState, str] = {
+    CallState.CLAIMED: _UPDATE + "IN ()" + _RETURNING,
+    CallState.SENDING: _UPDATE + "= 'claimed'" + _RETURNING,
+    CallState.ACCEPTED: _UPDATE + "= 'sending'" + _RETURNING,
+    CallState.SUBMITTED: _UPDATE + "IN ('sending', 'accepted')" + _RETURNING,
+    CallState.SUCCEEDED: _UPDATE + "IN ('sending', 'accepted', 'submitted')" + _RETURNING,
+    CallState.FAILED: _UPDATE + "IN ('claimed', 'sending', 'accepted', 'submitted')" + _RETURNING,
+    CallState.UNKNOWN: _UPDATE + "IN ('sending', 'accepted', 'submitted')" + _RETURNING,
 }
 
 
@@ -165,31 +177,27 @@ class Claiming:
 
 def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable[EventRow]) -> CallRecord:
     """Take one step. Raises LostOwnershipError, or CallsheetError for a step that is not allowed."""
-    row = _owned(turn.db, change.key, owner, change.epoch)
-    state = CallState(row[1])
-    if change.state not in _STEPS.get(state, frozenset()):
-        raise CallsheetError(f"the call {change.key} is {state}: it cannot become {change.state}")
     if change.state is CallState.SUCCEEDED and change.result is None:
         raise CallsheetError(f"the call {change.key} cannot succeed without a result")
     if change.state is CallState.SUBMITTED and change.receipt is None:
         raise CallsheetError(f"the call {change.key} cannot be submitted without a receipt")
     known = (
-        row[12] if change.request_id is None else change.request_id,
-        row[13] if change.receipt is None else encode_receipt(change.receipt),
-        row[14] if change.result is None else encode_result(change.result),
-        row[15] if change.failure is None else encode_failure(change.failure),
+        change.request_id,
+        None if change.receipt is None else encode_receipt(change.receipt),
+        None if change.result is None else encode_result(change.result),
+        None if change.failure is None else encode_failure(change.failure),
     )
-    turn.db.execute(
-        "UPDATE calls SET state = ?, updated = ?, request_id = ?, receipt = ?, result = ?, failure = ? "
-        "WHERE key = ? AND owner = ? AND epoch = ?",
-        (change.state.value, now, *known, change.key, owner, change.epoch),
-    )
+    ours = (change.key, owner, change.epoch)
+    rows = turn.db.execute(_ADVANCE[change.state], (change.state.value, now, *known, *ours)).fetchall()
+    if not rows:
+        state = _owned(turn.db, *ours)[1]
+        raise CallsheetError(f"the call {change.key} is {state}: it cannot become {change.state}")
     if change.attempt is not None:
         _add_attempt(turn.db, change.key, change.epoch, change.attempt)
     if change.pick is not None:
         put_pick(turn, change.pick)
-    add_events(turn, row[5], now, events)
-    return _record((row[0], change.state.value, *row[2:11], now, *known), change)
+    add_events(turn, rows[0][5], now, events)
+    return _record(rows[0], change)
 
 
 def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events: Iterable[EventRow]) -> None:
@@ -204,7 +212,7 @@ def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events:
 def get_many(turn: Turn, keys: Iterable[str]) -> dict[str, CallRecord]:
     """The records of those keys which are known."""
     wanted = list(dict.fromkeys(keys))
-    rows = turn.db.execute(_SELECT + " WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(wanted),))
+    rows = turn.db.execute(_SELECT_MANY, (json.dumps(wanted),))
     found = {row[0]: _record(row) for row in rows}
     return {key: found[key] for key in wanted if key in found}
 
@@ -224,7 +232,14 @@ def attempts(turn: Turn, key: str) -> list[Attempt]:
         "SELECT ref, number, started, ended, outcome, kind, sent, message, cost FROM attempts WHERE key = ? ORDER BY id",
         (key,),
     )
-    return [Attempt(ModelRef.parse(row[0]), *row[1:8], cost=decode_cost(row[8]) if row[8] else None) for row in rows]
+    return [
+        Attempt(ModelRef.parse(ref), number, started, ended, outcome, kind, sent, message, _cost(cost))
+        for ref, number, started, ended, outcome, kind, sent, message, cost in rows
+    ]
+
+
+def _cost(text: str | None) -> Cost | None:
+    return None if text is None else decode_cost(text)
 
 
 def _row(db: sqlite3.Connection, key: str) -> tuple[Any, ...] | None:
@@ -262,14 +277,21 @@ def _record(row: tuple[Any, ...], known: Change | None = None) -> CallRecord:
     receipt = known.receipt if known else None
     result = known.result if known else None
     failure = known.failure if known else None
+    key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated, request_id = row[:13]
     return CallRecord(
-        row[0],
-        CallState(row[1]),
-        *row[2:9],
-        request=decode_mapping(row[9]),
-        created=row[10],
-        updated=row[11],
-        request_id=row[12],
+        key=key,
+        state=CallState(state),
+        ref=ref,
+        operation=operation,
+        job=job,
+        run=run,
+        owner=owner,
+        epoch=epoch,
+        request_digest=request_digest,
+        request=decode_mapping(request),
+        created=created,
+        updated=updated,
+        request_id=request_id,
         receipt=receipt if receipt or row[13] is None else decode_receipt(row[13]),
         result=result if result or row[14] is None else decode_result(row[14]),
         failure=failure if failure or row[15] is None else decode_failure(row[15]),

@@ -46,7 +46,7 @@ def events_of(turn: Turn, run: str, after: int) -> list[Event]:
     rows = turn.db.execute(
         "SELECT seq, run, at, type, job, body FROM events WHERE run = ? AND seq > ? ORDER BY seq", (run, after)
     )
-    return [Event(*row[:5], body=decode_mapping(row[5])) for row in rows]
+    return [Event(seq, of, at, kind, job, decode_mapping(body)) for seq, of, at, kind, job, body in rows]
 
 
 def start_run(turn: Turn, record: RunRecord, now: float, events: Iterable[EventRow]) -> None:
@@ -149,9 +149,10 @@ def clear_selection(turn: Turn, sheet: str) -> None:
 
 
 def _run_record(row: tuple[Any, ...]) -> RunRecord:
-    return RunRecord(*row[:8], request=decode_mapping(row[8]))
+    run, sheet, mode, status, owner, started, ended, output, request = row
+    return RunRecord(run, sheet, mode, status, owner, started, ended, output, decode_mapping(request))
 
 
 def _pick(row: tuple[Any, ...]) -> Pick:
     parts = {name: str(value) for name, value in decode_mapping(row[4]).items()}
-    return Pick(*row[:4], parts=parts)
+    return Pick(row[0], row[1], row[2], row[3], parts)

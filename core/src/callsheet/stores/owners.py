@@ -24,7 +24,8 @@ _ID = re.compile(r"[0-9a-f]{32}")
 class Owner:
     """This process's identity among those that share a state folder.
 
-    The kernel drops the lock when the process ends, however it ends. A child made by a bare `os.fork` shares the lock:
+    The kernel drops the lock when the process ends, however it ends; it is also dropped when nothing refers to this
+    object any more (a Ledger refers to its owner). A child made by a bare `os.fork` shares the lock:
     its owner counts as alive until both are gone.
     """
 

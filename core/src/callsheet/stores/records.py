@@ -11,7 +11,7 @@ from dataclasses import is_dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from callsheet.artifacts import FileRef
 from callsheet.digests import json_ready
@@ -83,7 +83,7 @@ def decode_cost(text: str) -> Cost:
 
 def encode_mapping(mapping: Mapping[str, object]) -> str:
     """A mapping as JSON text; files are written as their URI, as in a request's digest."""
-    return _dumps(mapping)
+    return _dumps(mapping) if mapping else "{}"
 
 
 def decode_mapping(text: str) -> dict[str, object]:
@@ -101,7 +101,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _encode(kind: type[T], value: T, leave_out: Mapping[str, Any] | None = None) -> str:
+def _encode(kind: Any, value: object, leave_out: Mapping[str, Any] | None = None) -> str:
     # Not dump_json: it refuses lone surrogates, which vendors do send, and what was paid for has to be kept.
     return _dumps(_adapter(kind).dump_python(value, exclude=leave_out, warnings=False))
 
@@ -109,9 +109,9 @@ def _encode(kind: type[T], value: T, leave_out: Mapping[str, Any] | None = None)
 def _decode(kind: type[T], text: str) -> T:
     from pydantic import ValidationError
 
-    value = _loads(text)
+    value, adapter = _loads(text), _adapter(cast("Any", kind))
     try:
-        found: T = _adapter(kind).validate_python(value)
+        found: T = adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])

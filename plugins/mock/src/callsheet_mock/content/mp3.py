@@ -6,6 +6,7 @@ import struct
 from typing import Final, NamedTuple
 
 MAX_BYTES: Final = 4_000_000
+_FEWEST: Final = 6  # frames; with fewer, ffprobe is not sure that this is MP3
 
 
 class _Format(NamedTuple):
@@ -25,14 +26,14 @@ _FORMATS: Final = (
 
 
 def mp3(seconds: float) -> bytes:
-    """Silence of the duration, to the nearest frame (24 ms, or 36 ms above 16 minutes) and at least one.
+    """Silence of the duration, to the nearest frame (24 ms, or 36 ms above 16 minutes) and at least six frames.
 
     An Info frame tells the number of frames. At most about 66 minutes fit below 4 MB.
     """
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"duration must be a number of seconds from 0, not {seconds}")
     for form in _FORMATS:
-        count = max(1, round(seconds * form.rate / form.samples))
+        count = max(_FEWEST, round(seconds * form.rate / form.samples))
         size = form.size * (count + 1)
         if size < MAX_BYTES:
             # Side information of zeros: granules without any coded values.

@@ -42,7 +42,8 @@ def words(seed: Seed, count: int) -> str:
 
 def paragraph(seed: Seed, target_words: int) -> str:
     """Whole sentences of natural length, about ``target_words`` words in all and at least one sentence."""
-    return words(seed, max(6, target_words + seed.integer(-target_words // 10, target_words // 10)))
+    spread = target_words // 10
+    return words(seed, max(6, target_words + seed.integer(-spread, spread)))
 
 
 def _one(seed: Seed, listed: str) -> str:
@@ -72,5 +73,5 @@ def speech_seconds(text: str, speed: float = 1.0) -> float:
     """How long speaking the text takes at 150 words a minute times ``speed``: at least 0.5 s, to 0.01 s."""
     if not speed > 0:
         raise ValueError(f"speed must be above 0, not {speed}")
-    count = sum(-(-len(word) // _LONG_WORD) for word in text)
+    count = sum(-(-len(word) // _LONG_WORD) for word in text.split())
     return max(0.5, round(count * 60 / _WORDS_A_MINUTE / speed, 2))

@@ -76,8 +76,7 @@ def matching(patterns: Sequence[str], low: int, high: int | None, seed: Seed, of
     tests = [searcher(pattern) for pattern in patterns]
     trees = [parse(pattern) for pattern in patterns]
     usable = [tree for tree in trees if tree is not None]
-    padding = Repeat(Choice(((97, 122),)), 0, None)
-    usable += [Sequel((padding, tree, padding)) for tree in usable]
+    usable += _padded(usable)
     for attempt in range(offset, offset + _ATTEMPTS):
         for number, tree in enumerate(usable):
             text = _sized(tree, low, high, seed.fork(f"{attempt}/{number}"), attempt)
@@ -86,6 +85,15 @@ def matching(patterns: Sequence[str], low: int, high: int | None, seed: Seed, of
             if all(test is not None and test(text) for test in tests):
                 return text
     return None
+
+
+def _padded(trees: Sequence[Node]) -> list[Node]:
+    """The trees, all in a row too, with letters around them, for patterns that need not match the whole text."""
+    padding = Repeat(Choice(((97, 122),)), 0, None)
+    padded: list[Node] = [Sequel((padding, tree, padding)) for tree in trees]
+    if len(trees) > 1:
+        padded.append(Sequel(tuple(part for tree in trees for part in (tree, padding))[:-1]))
+    return padded
 
 
 def _sized(tree: Node, low: int, high: int | None, seed: Seed, attempt: int) -> str | None:

@@ -246,6 +246,8 @@ class _Parser:
             if ranged and len(member) == 1 and member[0][0] == member[0][1]:
                 self._take()
                 member = ((member[0][0], self._member()[-1][1]),)
+                if member[0][0] > member[0][1]:
+                    raise ValueError("a range from high to low")
             spans += member
         self._take()
         return _invert(spans) if inverted else _readable(spans)

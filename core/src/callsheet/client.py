@@ -1,0 +1,224 @@
+"""The client: one object that opens a project, plans and runs its sheets, makes single calls, and closes everything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from callsheet.artifacts import BlobArtifact, FileRef
+from callsheet.catalog import Catalog
+from callsheet.discovery import Discovery, discover
+from callsheet.errors import ConfigError
+from callsheet.inputs import file_attributes, list_attributes, parse_inputs
+from callsheet.intake import take_in
+from callsheet.jobs import Job, JobResult, Receipt
+from callsheet.models import Mode, ModelRef, Operation
+from callsheet.pay_once import OnUnknown, Paid, PayOnce, Ticket
+from callsheet.plan import Plan
+from callsheet.plugin_host import PluginHost
+from callsheet.preparation import PreparedCall, prepare_call
+from callsheet.project import Project
+from callsheet.receipts import settle_receipt
+from callsheet.registry import BoundHandler, Registry
+from callsheet.runs import Run, RunRequest, SheetRun
+from callsheet.secrets import EnvSecrets, Redactor, SecretResolver
+from callsheet.services import Services
+from callsheet.settings import Settings
+from callsheet.sheet import CallSheet
+from callsheet.storage import CallState
+from callsheet.stores.blobs import LocalBlobs
+from callsheet.stores.ledger import Ledger
+from callsheet.stores.owners import Owner
+
+__all__ = ["Client"]
+
+WARM_START_SECONDS = 30.0
+SAMPLES_AT_ONCE = 32
+
+
+class Client:
+    """Use it as `async with callsheet.open() as client`; everything it opened is closed at the end."""
+
+    def __init__(
+        self, project: Project, settings: Settings, services: Services, registry: Registry, catalog: Catalog
+    ) -> None:
+        self.project = project
+        self.settings = settings
+        self.services = services
+        self.registry = registry
+        self.catalog = catalog
+        self.pay_once = PayOnce(services)
+        self._exits = AsyncExitStack()
+        self._warm: set[int] = set()
+
+    @classmethod
+    async def open(
+        cls,
+        project: Project,
+        settings: Settings,
+        *,
+        secrets: SecretResolver | None = None,
+        discovery: Discovery | None = None,
+        host: PluginHost | None = None,
+        durable: bool = True,
+    ) -> Client:
+        """Open a project. `durable=False` keeps the ledger in memory: nothing is remembered."""
+        found = discovery or discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
+        host = host or PluginHost(found)
+        catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases)
+        registry = Registry(catalog, host, settings=settings)
+        project.prepare()
+        async with AsyncExitStack() as exits:
+            owner = Owner.start(project.state)
+            exits.callback(owner.close)
+            ledger = await Ledger.open(project.state / "ledger.sqlite3" if durable else None, owner)
+            exits.push_async_callback(ledger.close)
+            exits.push_async_callback(registry.aclose)
+            exits.callback(ledger.subscribe(host.job_event))
+            services = Services(
+                ledger=ledger,
+                blobs=LocalBlobs(project.state / "blobs"),
+                host=host,
+                secrets=secrets or EnvSecrets(os.environ),
+                redactor=Redactor(),
+                state=project.state,
+            )
+            client = cls(project, settings, services, registry, catalog)
+            client._exits = exits.pop_all()
+        return client
+
+    async def aclose(self) -> None:
+        """Close handlers, ledger and lock. Safe to call twice."""
+        await self._exits.aclose()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def plan(self, sheet: CallSheet, request: RunRequest | None = None) -> Plan:
+        """What a run would do, and for how much. Sends nothing. Raises ConfigError."""
+        prepared = await SheetRun.prepare(self, sheet, request or RunRequest())
+        return await prepared.plan()
+
+    async def run(self, sheet: CallSheet, request: RunRequest | None = None, *, mode: str | Mode | None = None) -> Run:
+        """Run a sheet and write its outputs. Raises ConfigError for a bad sheet; failed jobs are in the result."""
+        wanted = request or RunRequest()
+        if mode is not None:
+            wanted = replace(wanted, mode=Mode(mode))
+        prepared = await SheetRun.prepare(self, sheet, wanted)
+        return await prepared.run()
+
+    async def resume(self, run_id: str, *, on_unknown: OnUnknown | None = None) -> Run:
+        """Go on with a run (by its id or the beginning of it): what is paid for is used, what is under way is awaited."""
+        record = await self.services.ledger.run(run_id)
+        request = RunRequest.from_json(record.request, run=record.id, output=record.output)
+        if on_unknown is not None:
+            request = replace(request, on_unknown=on_unknown)
+        sheet = CallSheet.load(self.project.folder / record.sheet)
+        return await self.run(sheet, request)
+
+    async def call(
+        self,
+        ref: str | ModelRef,
+        *,
+        operation: str | Operation | None = None,
+        mode: str | Mode = Mode.LIVE,
+        options: Mapping[str, object] | None = None,
+        reuse: bool = False,
+        on_unknown: OnUnknown = OnUnknown.DEFAULT,
+        strict: bool = False,
+        **attributes: object,
+    ) -> JobResult:
+        """One call to one model. File attributes take paths. A fresh sample is paid for unless `reuse`.
+
+        Raises ConfigError for a wrong attribute or model, ProviderError as the call fails.
+        """
+        bound = await self._bind(ref, operation, Mode(mode))
+        job = await self._job(bound, attributes, options or {})
+        prepared = prepare_call(bound, job, salt=self.settings.salt)
+        if strict and (prepared.request.warnings or bound.mapping == "unchecked"):
+            told = "; ".join(w.message for w in prepared.request.warnings) or "mapping = unchecked"
+            raise ConfigError(f"strict: {told}")
+        paid = await self._perform(prepared, reuse=reuse, on_unknown=on_unknown)
+        return self.located(replace(paid.result, warnings=(*prepared.request.warnings, *paid.result.warnings)))
+
+    async def collect(self, receipt: Receipt, mode: str | Mode = Mode.LIVE) -> JobResult:
+        """The result of a remote job, by its receipt alone: waits, collects, and records it under the receipt's key.
+
+        Raises ConfigError when nobody here handles its model, ProviderError as the job ended.
+        """
+        bound = self.registry.resolve(receipt.ref, receipt.operation, Mode(mode))
+        await self.warm_start([bound])
+        return self.located(await settle_receipt(self.services, bound, receipt))
+
+    async def warm_start(self, bounds: Sequence[BoundHandler]) -> None:
+        """Let handlers import their SDKs and open their clients, once each, all at the same time."""
+        cold = {id(b.handler): b for b in bounds if id(b.handler) not in self._warm}
+        if cold:
+            await self.registry.warm_start(
+                list(cold.values()),
+                secrets=lambda bound: self.services.scope(bound.plugin, bound.secrets),
+                timeout=WARM_START_SECONDS,
+            )
+            self._warm |= set(cold)
+
+    def located(self, result: JobResult) -> JobResult:
+        """The result with the place of each file on this machine, so that it can be saved and shown."""
+        blobs = self.services.blobs
+        artifacts = (
+            replace(a, location=blobs.path(a.file.sha256)) if isinstance(a, BlobArtifact) else a
+            for a in result.artifacts
+        )
+        return replace(result, artifacts=tuple(artifacts))
+
+    async def _bind(self, ref: str | ModelRef, operation: str | Operation | None, mode: Mode) -> BoundHandler:
+        target = self.catalog.find(ref) if isinstance(ref, str) else ref
+        info = self.catalog.get(target)
+        if operation is None and info is None:
+            raise ConfigError(f"{target} is in no catalog here: say what it does, for example operation=image.generate")
+        wanted = Operation(operation) if operation is not None else info.operation if info else Operation.TEXT_GENERATE
+        bound = self.registry.resolve(target, wanted, mode)
+        await self.warm_start([bound])
+        return bound
+
+    async def _job(self, bound: BoundHandler, attributes: Mapping[str, object], options: Mapping[str, object]) -> Job:
+        operation = bound.info.operation
+        files, lists = file_attributes(operation), list_attributes(operation)
+        values: dict[str, object] = {}
+        for name, value in attributes.items():
+            if name not in files:
+                values[name] = value
+                continue
+            many = value if isinstance(value, (list, tuple)) else [value]
+            taken = tuple([await self._file(item, name) for item in many])
+            values[name] = taken if name in lists or len(taken) != 1 else taken[0]
+        inputs = parse_inputs(operation, values, str(bound.ref))
+        return Job("call", bound.ref, bound.info, operation, inputs, dict(options))
+
+    async def _file(self, value: object, name: str) -> FileRef:
+        if isinstance(value, FileRef):
+            return value
+        if not isinstance(value, (str, Path)):
+            raise ConfigError(f"{name} takes a file's path, got {type(value).__name__}")
+        return await take_in(Path(value), self.services.blobs, name)
+
+    async def _perform(self, call: PreparedCall, *, reuse: bool, on_unknown: OnUnknown) -> Paid:
+        """`reuse` takes sample 0 as it is; else the first sample that nobody has paid for yet."""
+        first = 0
+        while not reuse:
+            keys = {call.key(sample): sample for sample in range(first, first + SAMPLES_AT_ONCE)}
+            known = await self.services.ledger.get_many(keys)
+            fresh = (s for k, s in keys.items() if k not in known or known[k].state is CallState.FAILED)
+            sample = next(fresh, None)
+            if sample is not None:
+                return await self.pay_once.perform(call, sample, Ticket(run="", on_unknown=on_unknown))
+            first += SAMPLES_AT_ONCE
+        return await self.pay_once.perform(call, 0, Ticket(run="", on_unknown=on_unknown))

@@ -1,0 +1,111 @@
+"""The manifest of a run: derived from its events, never written by hand, and checkable against them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from callsheet.artifacts import extension_for
+from callsheet.digests import digest
+from callsheet.money import Cost, total
+from callsheet.storage import Event, RunRecord
+
+__all__ = ["FORMAT", "build_manifest", "check_digest", "cost_from_json", "file_name"]
+
+FORMAT = 1
+
+_STATUS = {
+    "job.succeeded": "executed",
+    "job.reused": "reused",
+    "job.pinned": "reused",
+    "job.failed": "failed",
+    "job.unknown": "unknown",
+    "job.pending": "pending",
+    "job.blocked": "blocked",
+    "job.skipped": "skipped",
+    "job.cancelled": "cancelled",
+}
+_OF_JOB = (
+    "ref", "mode", "mapping", "mocked", "key", "sample", "reason", "detail", "cost", "usage", "finish", "meta",
+    "warnings", "upstream", "pin", "needs", "kind", "sent", "message", "status_code", "request_id", "docs_url", "prompt",
+)  # fmt: skip
+
+
+def file_name(producer: str, index: int | None, number: int | None, media_type: str) -> str:
+    """`<producer>[-<index>][-<number>].<ext>`; `number` only where a job has several artifacts."""
+    parts = [producer, *(str(n) for n in (index, number) if n is not None)]
+    return f"{'-'.join(parts)}.{extension_for(media_type)}"
+
+
+def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[str, object]:
+    """The manifest as JSON data, with the last event's `seq` and a digest over all the rest."""
+    jobs: dict[str, dict[str, object]] = {}
+    attempts: dict[str, list[dict[str, object]]] = {}
+    seq, status, ended = 0, run.status, run.ended
+    for event in events:
+        seq = event.seq
+        if event.type == "run.finished":
+            status, ended = str(event.body.get("status", run.status)), event.at
+        if event.job and event.type in _STATUS:
+            jobs[event.job] = _job(event)
+        if event.job and event.type in ("attempt.failed", "attempt.lost"):
+            told = {name: event.body[name] for name in ("ref", "kind", "sent", "message") if name in event.body}
+            attempts.setdefault(event.job, []).append({"at": event.at, **told})
+    for name, job in jobs.items():
+        job["failed_attempts"] = attempts.get(name, [])
+    manifest: dict[str, object] = {
+        "callsheet": FORMAT,
+        "run": run.id,
+        "sheet": run.sheet,
+        "title": title,
+        "mode": run.mode,
+        "status": status,
+        "started": run.started,
+        "ended": ended,
+        "counts": dict(sorted(Counter(str(job["status"]) for job in jobs.values()).items())),
+        "cost": _cost(jobs.values()).as_json(),
+        "jobs": [jobs[name] for name in sorted(jobs, key=_natural)],
+        "seq": seq,
+    }
+    return {**manifest, "digest": digest(manifest)}
+
+
+def _job(event: Event) -> dict[str, object]:
+    producer, _, rest = event.job.partition("[")
+    index = int(rest[:-1]) if rest else None
+    job: dict[str, object] = {"id": event.job, "producer": producer, "index": index, "status": _STATUS[event.type]}
+    job |= {name: event.body[name] for name in _OF_JOB if event.body.get(name) not in (None, "", [], {})}
+    artifacts = event.body.get("artifacts", [])
+    assert isinstance(artifacts, list)
+    many = len(artifacts) > 1
+    job["artifacts"] = [
+        {"file": file_name(producer, index, number if many else None, str(a["media_type"])), **a}
+        for number, a in enumerate(artifacts)
+    ]
+    return job
+
+
+def _natural(job: str) -> tuple[str, int]:
+    producer, _, rest = job.partition("[")
+    return producer, int(rest[:-1]) if rest else -1
+
+
+def _cost(jobs: Iterable[Mapping[str, object]]) -> Cost:
+    spent = [job["cost"] for job in jobs if job["status"] == "executed" and "cost" in job]
+    return total(cost_from_json(cost) for cost in spent if isinstance(cost, Mapping))
+
+
+def cost_from_json(value: Mapping[str, object]) -> Cost:
+    """The cost that `Cost.as_json` wrote."""
+    if "low" in value:
+        return Cost(Decimal(str(value["low"])), Decimal(str(value["high"])))
+    if value.get("usd") is None:
+        return Cost.unknown(str(value.get("reason", "")))
+    return Cost.exactly(str(value["usd"]))
+
+
+def check_digest(manifest: Mapping[str, object]) -> bool:
+    """True when a manifest is as it was written."""
+    rest = {name: value for name, value in manifest.items() if name != "digest"}
+    return manifest.get("digest") == digest(rest)

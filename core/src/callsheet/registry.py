@@ -1,0 +1,389 @@
+"""Who runs a model: references are resolved once to the handler that maps a job and the one that performs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from callsheet.catalog import Catalog
+from callsheet.context import WarmStart
+from callsheet.discovery import DENY_VARIABLE, FoundPlugin, normalised
+from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderTimeoutError, Sent
+from callsheet.handler import Handler, HandlerSpec, Invokes, RemoteJobs
+from callsheet.handler_choice import choose_spec, wires_of
+from callsheet.hookspecs import HandlerStart
+from callsheet.jobs import Job, ProviderRequest
+from callsheet.models import Mode, ModelInfo, ModelRef, Operation
+from callsheet.plugin_host import PluginHost
+from callsheet.secrets import SecretScope
+from callsheet.settings import ProviderSettings, Settings
+from callsheet.toml_tables import near_or_known, plain, url_problem
+
+if TYPE_CHECKING:
+    from structlog.stdlib import BoundLogger
+
+__all__ = ["BoundHandler", "Registry"]
+
+Mapped = Literal["checked", "unchecked"]
+Wanted = tuple[ModelRef, Operation, Mode]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundHandler:
+    """A model and who runs it.
+
+    `preparer` maps a job, `handler` performs it (the same one for live calls). `mapping` is `unchecked` when a mocked
+    call is mapped by the stand-in, because the provider's own plugin is not installed. `secrets` are the names that the
+    performer may ask for, `origin` is its base URL, `rate_key` what the vendor counts together; `plugin` and
+    `plugin_version` are the performer's distribution, `prepared_by` the preparer's.
+    """
+
+    ref: ModelRef
+    info: ModelInfo
+    mode: Mode
+    handler: Handler
+    preparer: Handler
+    spec: HandlerSpec
+    mapping: Mapped
+    secrets: frozenset[str]
+    origin: str
+    rate_key: str
+    plugin: str
+    plugin_version: str
+    cache_version: int
+    prepared_by: str = ""
+
+    @property
+    def remote(self) -> bool:
+        """True when a call is submitted, polled and collected."""
+        return isinstance(self.handler, RemoteJobs)
+
+    @property
+    def simulated(self) -> bool:
+        """True when nothing is called or paid: the result is made up."""
+        return self.mode is Mode.MOCK or self.spec.simulates
+
+    @property
+    def namespace(self) -> str:
+        """Where results are kept apart: `live`, `mock` or `mock-unchecked`."""
+        if not self.simulated:
+            return "live"
+        return "mock" if self.mapping == "checked" else "mock-unchecked"
+
+    def prepare(self, job: Job) -> ProviderRequest:
+        """Map the job to the provider's request. Lets CallsheetError through; anything else becomes a PluginError."""
+        try:
+            request = self.preparer.prepare(job)
+        except CallsheetError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {plain(error)}"
+            message = f"{self.prepared_by} breaks while it prepares {job.id} for {self.ref}: {what}"
+            raise PluginError(message, plugin=self.prepared_by) from error
+        if not isinstance(request, ProviderRequest):
+            what = f"gave a {type(request).__name__} and not a ProviderRequest"
+            message = f"{self.prepared_by}: prepare of {job.id} for {self.ref} {what}"
+            raise PluginError(message, plugin=self.prepared_by)
+        return request
+
+
+class _UnresolvedError(ConfigError):
+    """No live handler is here for this model; a mocked call can still do without."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Performer:
+    """A handler, the plugin it comes from, and whether another provider's row uses it (`wire = "provider:wire"`)."""
+
+    handler: Handler
+    spec: HandlerSpec
+    plugin: FoundPlugin
+    borrowed: bool = False
+
+
+class Registry:
+    """Resolves references to handlers, starts the handlers and closes them. Build `catalog` from `host.discovery`."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        host: PluginHost,
+        *,
+        settings: Settings | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._host = host
+        self._settings = Settings() if settings is None else settings
+        self._environ = os.environ if environ is None else environ
+        self._bound: dict[Wanted, BoundHandler] = {}
+        self._handlers: dict[tuple[int, str], Handler] = {}
+
+    def resolve(self, ref: ModelRef, operation: Operation, mode: Mode = Mode.LIVE) -> BoundHandler:
+        """Who runs this model; worked out once, from then on a dict look-up.
+
+        Raises ConfigError for a missing plugin or model or another operation, PluginError for a broken plugin.
+        """
+        wanted = (ref, operation, mode)
+        bound = self._bound.get(wanted)
+        if bound is None:
+            own = self._host.discovery.owner(ref.provider)
+            stands_in = mode is Mode.MOCK and not (own is not None and own.usable and _simulates(own))
+            bound = self._mocked(ref, operation) if stands_in else self._live(ref, operation, mode)
+            self._bound[wanted] = bound
+        return bound
+
+    def resolve_many(self, wanted: Iterable[Wanted]) -> dict[Wanted, BoundHandler]:
+        """`resolve` for each (ref, operation, mode)."""
+        return {each: self.resolve(*each) for each in wanted}
+
+    def _live(self, ref: ModelRef, operation: Operation, mode: Mode) -> BoundHandler:
+        info = self._info(ref, operation)
+        performer = self._performer(ref, info)
+        return self._bind(ref, info, mode, performer, performer)
+
+    def _mocked(self, ref: ModelRef, operation: Operation) -> BoundHandler:
+        simulator = self._simulator()
+        info = ModelInfo(provider=ref.provider, model=ref.model, operation=operation)
+        live: _Performer | None = None
+        try:
+            info = self._info(ref, operation)
+            live = self._performer(ref, info)
+        except _UnresolvedError:
+            info = self._catalog.get(ref) or info
+        specs = [spec for spec in self._host.handlers_of(simulator.name) if spec.simulates]
+        spec = choose_spec(specs, ref=ref, operation=operation, wire=info.wire, plugin=simulator.distribution)
+        if spec is None:
+            if ref.environment != "local":
+                raise _no_environment(ref)
+            raise ConfigError(f"{simulator.label} cannot stand in for {ref}: it does not simulate {operation}")
+        stand_in = _Performer(self._handler(spec, simulator), spec, simulator)
+        return self._bind(ref, info, Mode.MOCK, stand_in, live or stand_in)
+
+    def _bind(
+        self, ref: ModelRef, info: ModelInfo, mode: Mode, performer: _Performer, preparer: _Performer
+    ) -> BoundHandler:
+        mapping: Mapped = (
+            "unchecked" if preparer.spec.simulates and preparer.plugin.provider != ref.provider else "checked"
+        )
+        if not isinstance(performer.handler, (Invokes, RemoteJobs)):
+            what = "has neither invoke nor submit, poll and collect"
+            message = f"{performer.plugin.label}: the handler of {ref} ({type(performer.handler).__name__}) {what}"
+            raise PluginError(message, plugin=performer.plugin.distribution)
+        stands_in = mapping == "unchecked" or performer is not preparer
+        provider = performer.plugin.provider if stands_in else ref.provider
+        return BoundHandler(
+            ref=ref,
+            info=info,
+            mode=mode,
+            handler=performer.handler,
+            preparer=preparer.handler,
+            spec=performer.spec,
+            mapping=mapping,
+            secrets=_secrets(performer),
+            origin=self._origin(provider, performer),
+            rate_key=_rate_key(provider, ref, info, performer.plugin),
+            plugin=performer.plugin.distribution,
+            plugin_version=performer.plugin.version,
+            cache_version=preparer.spec.cache_version,
+            prepared_by=preparer.plugin.distribution,
+        )
+
+    def _info(self, ref: ModelRef, operation: Operation) -> ModelInfo:
+        info = self._catalog.get(ref)
+        if info is None:
+            plugin = self._plugin_of(ref.provider)
+            found = [each for each in self._host.models(ref.provider) if each.model == ref.model]
+            table = plugin.manifest.provider if plugin.manifest is not None else None
+            if found:
+                info = found[0]
+            elif table is not None and table.open_models:
+                info = ModelInfo(ref.provider, ref.model, operation, plugin=plugin.distribution)
+            else:
+                hint = self._catalog.hint(ref)
+                raise _UnresolvedError(f"{plugin.label} has no model {ref.model!r} of {ref.provider}{hint}")
+        if info.operation != operation:
+            raise ConfigError(f"{ref} does {info.operation}, and not {operation}: choose another model or operation")
+        return info
+
+    def _performer(self, ref: ModelRef, info: ModelInfo) -> _Performer:
+        lender, colon, wire = info.wire.rpartition(":")
+        provider = lender if colon else ref.provider
+        plugin = self._plugin_of(provider)
+        if colon and lender != ref.provider and (plugin.manifest is None or wire not in plugin.manifest.wires):
+            exported = ", ".join(plugin.manifest.wires if plugin.manifest else ()) or "none"
+            raise ConfigError(f"{ref}: {plugin.label} exports no wire {wire!r} (it exports: {exported})")
+        specs = [spec for spec in self._host.handlers_of(plugin.name) if spec.provider in (provider, "*")]
+        spec = choose_spec(
+            specs,
+            ref=ModelRef(provider, ref.model, ref.environment),
+            operation=info.operation,
+            wire=wire,
+            plugin=plugin.distribution,
+        )
+        if spec is None:
+            raise _no_handler(ref, info, plugin, specs)
+        borrowed = provider != ref.provider
+        return _Performer(self._handler(spec, plugin, ref.provider if borrowed else ""), spec, plugin, borrowed)
+
+    def _plugin_of(self, provider: str) -> FoundPlugin:
+        found = self._host.discovery.owner(provider)
+        if found is not None and found.usable:
+            return found
+        if found is not None and found.problem:
+            problem = f"the provider {provider!r} cannot be used: {found.label}: {found.problem}"
+            raise ConfigError(problem, missing=True)
+        if found is not None:
+            raise _UnresolvedError(f"the plugin of {provider!r} ({found.label}) is {found.skipped}", missing=True)
+        hints, _ = _install_hints()
+        if provider in hints:
+            hint = f": pip install {hints[provider]}"
+        else:
+            hint = near_or_known(provider, sorted({*hints, *self._catalog.providers()}))
+        raise _UnresolvedError(f"no plugin provides {plain(provider)!r}{hint}", missing=True)
+
+    def _simulator(self) -> FoundPlugin:
+        found = [plugin for plugin in self._host.discovery.plugins if plugin.usable and _simulates(plugin)]
+        if not found:
+            _, simulator = _install_hints()
+            mine = [p for p in self._host.discovery.plugins if normalised(p.distribution) == simulator]
+            why = f" ({mine[0].label}: {mine[0].problem or mine[0].skipped})" if mine else ""
+            raise ConfigError(f"mocked calls need a plugin that simulates{why}: pip install {simulator}", missing=True)
+        if len(found) > 1:
+            who = " and ".join(plugin.label for plugin in found)
+            remedy = f"disable one with {DENY_VARIABLE}={normalised(found[1].distribution)}"
+            raise ConfigError(f"{who} both want to stand in for mocked calls: {remedy}", missing=True)
+        return found[0]
+
+    def _handler(self, spec: HandlerSpec, plugin: FoundPlugin, borrower: str = "") -> Handler:
+        # Who borrows a wire gets a handler of its own: clients and keys are never shared between two origins.
+        key = (id(spec), borrower)
+        if key not in self._handlers:
+            try:
+                handler = spec.factory()
+            except CallsheetError:
+                raise
+            except Exception as error:
+                what = f"{type(error).__name__}: {plain(error)}"
+                message = f"{plugin.label} cannot make its handler for {spec.provider}:{spec.wire}: {what}"
+                raise PluginError(message, plugin=plugin.distribution) from error
+            if not callable(getattr(handler, "prepare", None)):
+                message = f"{plugin.label}: the handler for {spec.provider}:{spec.wire} has no prepare(job)"
+                raise PluginError(message, plugin=plugin.distribution)
+            self._handlers[key] = handler
+        return self._handlers[key]
+
+    def _origin(self, provider: str, performer: _Performer) -> str:
+        table = performer.plugin.manifest.provider if performer.plugin.manifest is not None else None
+        variable = table.origin_env if table is not None and not performer.borrowed else ""
+        from_environ = self._environ.get(variable, "").strip().rstrip("/") if variable else ""
+        if from_environ:
+            problem = url_problem(from_environ)
+            if problem:
+                raise ConfigError(f"the environment variable {variable} {problem}")
+            return from_environ
+        configured = self._settings.providers.get(provider, ProviderSettings()).base_url.rstrip("/")
+        if performer.borrowed and not configured:
+            where = f"[providers.{provider}]"
+            raise ConfigError(f"{provider} uses a wire of {performer.plugin.label}: write its base_url into {where}")
+        return configured or (table.origin if table is not None else "")
+
+    async def warm_start(
+        self,
+        bounds: Iterable[BoundHandler],
+        *,
+        secrets: Callable[[BoundHandler], SecretScope],
+        timeout: float,  # noqa: ASYNC109 - of each
+    ) -> None:
+        """Let the performers get ready, all at once, each within `timeout` seconds. `secrets` gives each its scope.
+
+        Raises the first failure: what the plugin raised if it is a CallsheetError, else a PluginError naming it, or
+        ProviderTimeoutError (nothing was sent).
+        """
+        unique = {id(bound.handler): bound for bound in bounds}
+        if not unique:
+            return
+        waiting = (self._start(bound, secrets(bound), timeout) for bound in unique.values())
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _start(self, bound: BoundHandler, secrets: SecretScope, seconds: float) -> None:
+        start = WarmStart(provider=bound.ref.provider, secrets=secrets, log=_log(bound), timeout=seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._host.warm_start(HandlerStart(bound.handler, start))
+        except TimeoutError as error:
+            what = f"{bound.plugin} {bound.plugin_version} was not ready for {bound.ref} within {seconds:g} s"
+            raise ProviderTimeoutError(what, sent=Sent.NOT_SENT, ref=str(bound.ref)) from error
+        except CallsheetError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {plain(error)}"
+            message = f"{bound.plugin} {bound.plugin_version} cannot get ready for {bound.ref}: {what}"
+            raise PluginError(message, plugin=bound.plugin) from error
+
+    async def aclose(self) -> None:
+        """Close every handler that has `aclose`, once. A failure is logged, and the others are still closed."""
+        handlers = list(self._handlers.values())
+        self._handlers.clear()
+        self._bound.clear()
+        for handler in handlers:
+            close = getattr(handler, "aclose", None)
+            if close is not None:
+                try:
+                    await close()
+                except Exception:
+                    logging.getLogger("callsheet").exception("%s cannot be closed", type(handler).__name__)
+
+
+def _simulates(plugin: FoundPlugin) -> bool:
+    return plugin.manifest is not None and plugin.manifest.simulates
+
+
+def _secrets(performer: _Performer) -> frozenset[str]:
+    table = performer.plugin.manifest.provider if performer.plugin.manifest is not None else None
+    # A key belongs to its own provider: who borrows only the wire does not get it.
+    return frozenset() if table is None or performer.borrowed else frozenset(table.secrets)
+
+
+def _rate_key(provider: str, ref: ModelRef, info: ModelInfo, plugin: FoundPlugin) -> str:
+    table = plugin.manifest.provider if plugin.manifest is not None else None
+    parts = {"model": ref.model, "operation": str(info.operation), "wire": info.wire}
+    return "/".join([provider, *(parts[name] for name in (table.rate_keys if table is not None else ()))])
+
+
+def _no_environment(ref: ModelRef) -> ConfigError:
+    what = f"there is no callsheet server yet that could run {ref}"
+    return ConfigError(f"{what}: write {ref.provider}:{ref.model} to call the provider with your own key")
+
+
+def _no_handler(ref: ModelRef, info: ModelInfo, plugin: FoundPlugin, specs: list[HandlerSpec]) -> ConfigError:
+    if ref.environment != "local" and all(spec.environment not in (ref.environment, "*") for spec in specs):
+        return _no_environment(ref)
+    wires = wires_of(specs, info.operation)
+    wire = f"wire {info.wire!r}" if info.wire else "a model without a wire"
+    there = f"it handles {', '.join(wires)}" if wires else f"it handles no {info.operation}"
+    return _UnresolvedError(f"{plugin.label} has no handler of {ref} for {wire} and {info.operation}; {there}")
+
+
+def _install_hints() -> tuple[dict[str, str], str]:
+    """The distribution to install for each provider, and the one that simulates."""
+    from importlib.resources import files
+
+    data = tomllib.loads(files("callsheet").joinpath("install_hints.toml").read_text(encoding="utf-8"))
+    return dict(data["providers"]), str(data["simulator"])
+
+
+def _log(bound: BoundHandler) -> BoundLogger:
+    import structlog
+
+    log: BoundLogger = structlog.wrap_logger(
+        logging.getLogger("callsheet"), wrapper_class=structlog.stdlib.BoundLogger
+    ).bind(ref=str(bound.ref), plugin=bound.plugin)
+    return log

@@ -1,0 +1,286 @@
+"""The runner: starts what is ready, bounded, keeps going by branch, and knows how every job ended."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from callsheet.artifacts import Artifact
+from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
+from callsheet.expansion import Cell, Expansion
+from callsheet.failures import failure_of
+from callsheet.jobs import CallWarning, JobResult, WarningKind
+from callsheet.pay_once import OnUnknown, Paid, PayOnce, StillRunningError, Ticket, UnknownOutcomeError
+from callsheet.plan import PriorParts, stale_reason, strict_problems
+from callsheet.preparation import Prepared, PreparedCall, Preparer, Samples
+from callsheet.result_check import has_all_files
+from callsheet.run_events import result_summary
+from callsheet.services import Services
+from callsheet.storage import Failure
+from callsheet.stores.ledger import EventRow, Pick
+
+__all__ = ["JobOutcome", "JobStatus", "RunOptions", "Runner"]
+
+
+class JobStatus(StrEnum):
+    """How a job ended in this run."""
+
+    EXECUTED = "executed"
+    REUSED = "reused"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    PENDING = "pending"
+    """Still with the provider; `resume` asks again."""
+    BLOCKED = "blocked"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    """Not started, because an earlier failure ended the run (`--fail-fast`)."""
+
+    @property
+    def good(self) -> bool:
+        """True when there is a result."""
+        return self in (JobStatus.EXECUTED, JobStatus.REUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """A job's end. `error` is set when it has no result; `reason` says why it ran or why it did not."""
+
+    id: str
+    status: JobStatus
+    artifacts: tuple[Artifact, ...] = ()
+    error: CallsheetError | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run behaves. `concurrency` is how many calls are on their way at once; waiting jobs do not count."""
+
+    concurrency: int = 8
+    fail_fast: bool = False
+    strict: bool = False
+    on_unknown: OnUnknown = OnUnknown.DEFAULT
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs the cells of one sheet once. `pinned` cells have their artifacts; `prior` is what satisfied jobs before."""
+
+    run_id: str
+    sheet: str
+    expansion: Expansion
+    preparer: Preparer
+    pay_once: PayOnce
+    services: Services
+    options: RunOptions
+    pinned: Mapping[str, tuple[Artifact, ...]]
+    prior: Mapping[str, PriorParts]
+    outcomes: dict[str, JobOutcome] = field(default_factory=dict)
+    _results: dict[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    _samples: Samples = field(default_factory=Samples)
+    _ready: list[tuple[int, str]] = field(default_factory=list)
+    _waiting: dict[str, int] = field(default_factory=dict)
+    _dependants: dict[str, list[str]] = field(default_factory=dict)
+    _order: dict[str, int] = field(default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _slots: int = 0
+    _stopping: bool = False
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> Mapping[str, JobOutcome]:
+        """Every job's outcome. When cancelled, tells the providers of what is under way, records, and raises."""
+        self._prepare_graph()
+        self._slots = self.options.concurrency
+        try:
+            while len(self.outcomes) < len(self.expansion.cells):
+                self._start_ready()
+                if len(self.outcomes) < len(self.expansion.cells):
+                    await self._wake.wait()
+                    self._wake.clear()
+        except asyncio.CancelledError:
+            await self._cancel_all()
+            raise
+        return self.outcomes
+
+    def _prepare_graph(self) -> None:
+        for number, cell in enumerate(self.expansion.cells.values()):
+            self._order[cell.id] = number
+            self._waiting[cell.id] = len(cell.upstream)
+            for job in cell.upstream:
+                self._dependants.setdefault(job, []).append(cell.id)
+            if not cell.upstream or cell.id in self.pinned:
+                heapq.heappush(self._ready, (number, cell.id))
+
+    def _start_ready(self) -> None:
+        while self._ready and (self._slots > 0 or self._stopping):
+            cell = self.expansion.cells[heapq.heappop(self._ready)[1]]
+            if self._stopping:
+                self._settle(JobOutcome(cell.id, JobStatus.SKIPPED, detail="an earlier job failed"))
+                continue
+            self._slots -= 1
+            slot = _Slot(self._give_back)
+            task = asyncio.create_task(self._execute(cell, slot), name=cell.id)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _give_back(self) -> None:
+        self._slots += 1
+        self._wake.set()
+
+    async def _execute(self, cell: Cell, slot: _Slot) -> None:
+        try:
+            outcome = await self._outcome(cell, slot)
+        except asyncio.CancelledError:
+            self._settle(JobOutcome(cell.id, JobStatus.CANCELLED, detail="the run was cancelled"))
+            raise
+        except CallsheetError as error:
+            outcome = await self._failed(cell, error)
+        except Exception as error:
+            self.services.log.exception("job.broke", job=cell.id)
+            outcome = await self._failed(cell, CallsheetError(f"internal error: {type(error).__name__}: {error}"))
+        finally:
+            slot.park()
+        self._settle(outcome)
+
+    def _settle(self, outcome: JobOutcome) -> None:
+        self.outcomes[outcome.id] = outcome
+        if outcome.status.good:
+            self._results[outcome.id] = outcome.artifacts
+        elif self.options.fail_fast and outcome.status is not JobStatus.BLOCKED:
+            self._stopping = True
+        for dependant in self._dependants.get(outcome.id, ()):
+            self._waiting[dependant] -= 1
+            if self._waiting[dependant] == 0 and dependant not in self.pinned:
+                heapq.heappush(self._ready, (self._order[dependant], dependant))
+        self._wake.set()
+
+    async def _outcome(self, cell: Cell, slot: _Slot) -> JobOutcome:
+        if cell.id in self.pinned:
+            return await self._pinned(cell)
+        lacking = [job for job in cell.upstream if not self.outcomes[job].status.good]
+        if lacking:
+            detail = f"needs {', '.join(lacking)}"
+            await self._tell("job.blocked", cell, {"needs": lacking})
+            return JobOutcome(cell.id, JobStatus.BLOCKED, detail=detail)
+        prepared = self.preparer.prepare(cell, self._results)
+        warnings = (*prepared.calls[0].request.warnings, *prepared.warnings)
+        if self.options.strict:
+            strict_problems(warnings)
+        samples = [self._samples.take(cell.producer, call) for call in prepared.calls]
+        reused = await self._from_ledger(cell, prepared, samples)
+        return reused or await self._pay(cell, prepared, samples, slot)
+
+    async def _from_ledger(self, cell: Cell, prepared: Prepared, samples: list[int]) -> JobOutcome | None:
+        """The result of the first of the calls that is paid for already."""
+        keys = [call.key(sample) for call, sample in zip(prepared.calls, samples, strict=True)]
+        records = await self.services.ledger.get_many(keys)
+        for call, key, sample in zip(prepared.calls, keys, samples, strict=True):
+            record = records.get(key)
+            if record is not None and record.result is not None and has_all_files(record.result, self.services.blobs):
+                paid = Paid(key, sample, record.result, reused=True, attempts=0)
+                return await self._reuse(cell, call, paid, prepared.warnings)
+        return None
+
+    async def _pay(self, cell: Cell, prepared: Prepared, samples: list[int], slot: _Slot) -> JobOutcome:
+        changed = [job for job in cell.upstream if self.outcomes[job].status is JobStatus.EXECUTED]
+        reason, detail = stale_reason(prepared.calls[0], self.prior.get(cell.id), changed)
+        warnings = prepared.warnings
+        for number, (call, sample) in enumerate(zip(prepared.calls, samples, strict=True)):
+            note = {**self._note(cell, call, warnings), "reason": reason.value, "detail": detail}
+            ticket = Ticket(self.run_id, self.options.on_unknown, slot.park, self.sheet, note)
+            try:
+                paid = await self.pay_once.perform(call, sample, ticket)
+            except ProviderError as error:
+                if number + 1 == len(prepared.calls) or not _may_fall_back(error):
+                    raise
+                text = (
+                    f"{call.job.ref} failed ({error.kind}), so {prepared.calls[number + 1].job.ref} was asked: {error}"
+                )
+                text = self.services.redactor.text(text)
+                warnings = (*warnings, CallWarning(WarningKind.OTHER, text))
+                continue
+            if paid.reused:
+                return await self._reuse(cell, call, paid, warnings)
+            return JobOutcome(cell.id, JobStatus.EXECUTED, paid.result.artifacts, None, reason.value, detail)
+        raise AssertionError("unreachable")
+
+    async def _reuse(self, cell: Cell, call: PreparedCall, paid: Paid, warnings: tuple[CallWarning, ...]) -> JobOutcome:
+        pick = Pick(self.sheet, cell.id, paid.key, str(call.job.ref), call.parts)
+        await self.services.ledger.set_pick(pick)
+        body = {"key": paid.key, "ref": str(call.job.ref), "sample": paid.sample}
+        body |= {**result_summary(paid.result), **self._note(cell, call, warnings)}
+        await self._tell("job.reused", cell, body)
+        return JobOutcome(cell.id, JobStatus.REUSED, paid.result.artifacts)
+
+    async def _pinned(self, cell: Cell) -> JobOutcome:
+        artifacts = self.pinned[cell.id]
+        files = list(self.expansion.producers[cell.producer].producer.pin)
+        summary = result_summary(JobResult(artifacts))
+        await self._tell("job.pinned", cell, {"pin": files, "artifacts": summary["artifacts"]})
+        return JobOutcome(cell.id, JobStatus.REUSED, artifacts, reason="pinned", detail=", ".join(files))
+
+    async def _failed(self, cell: Cell, error: CallsheetError) -> JobOutcome:
+        status, event = JobStatus.FAILED, "job.failed"
+        if isinstance(error, UnknownOutcomeError):
+            status, event = JobStatus.UNKNOWN, "job.unknown"
+        elif isinstance(error, StillRunningError):
+            status, event = JobStatus.PENDING, "job.pending"
+        failure = failure_of(error, self.services.redactor.text)
+        body: dict[str, object] = {"kind": failure.kind, "sent": failure.sent, "message": failure.message}
+        body |= _optional(failure)
+        await self._tell(event, cell, body)
+        return JobOutcome(cell.id, status, error=error, detail=failure.message)
+
+    def _note(self, cell: Cell, call: PreparedCall, warnings: tuple[CallWarning, ...]) -> dict[str, object]:
+        """What the manifest tells of a job beside its result."""
+        told = [*call.request.warnings, *warnings]
+        return {
+            "mode": call.bound.mode.value,
+            "mapping": call.bound.mapping,
+            "mocked": call.bound.simulated,
+            "warnings": [w.message for w in told],
+            "upstream": list(cell.upstream),
+        }
+
+    async def _tell(self, event: str, cell: Cell, body: Mapping[str, object]) -> None:
+        row: EventRow = (event, cell.id, body)
+        await self.services.ledger.append(self.run_id, [row])
+
+    async def _cancel_all(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for cell in self.expansion.cells.values():
+            self.outcomes.setdefault(cell.id, JobOutcome(cell.id, JobStatus.CANCELLED, detail="the run was cancelled"))
+
+
+class _Slot:
+    """A job's place among the calls under way; given back once, early when the job only waits."""
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    def park(self) -> None:
+        if self._give_back is not None:
+            give_back, self._give_back = self._give_back, None
+            give_back()
+
+
+def _may_fall_back(error: ProviderError) -> bool:
+    """Only when the failed call is surely over, and the next model could do better with the same input."""
+    surely_over = error.sent in (Sent.NOT_SENT, Sent.REJECTED, Sent.FINISHED)
+    return surely_over and error.kind not in (
+        ErrorKind.CONTENT_REJECTED,
+        ErrorKind.INVALID_REQUEST,
+        ErrorKind.CANCELLED,
+    )
+
+
+def _optional(failure: Failure) -> dict[str, object]:
+    names = ("ref", "status_code", "request_id", "docs_url", "prompt")
+    return {name: value for name in names if (value := getattr(failure, name))}

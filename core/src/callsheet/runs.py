@@ -1,0 +1,292 @@
+"""A run of a sheet from beginning to end: what was asked for, the plan, the jobs, the manifest and the outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from callsheet.artifacts import Artifact, FileRef
+from callsheet.bindings import CompiledProducer
+from callsheet.digests import json_ready
+from callsheet.errors import CallsheetError, ConfigError, PluginError
+from callsheet.expansion import Expansion, expand
+from callsheet.intake import pinned_artifacts, take_in_all
+from callsheet.jobs import CallWarning, JobResult, WarningKind
+from callsheet.manifest import build_manifest
+from callsheet.models import Mode
+from callsheet.outputs import OutputFolder
+from callsheet.pay_once import OnUnknown
+from callsheet.plan import Plan, Planner, PriorParts, strict_problems
+from callsheet.preparation import Preparer
+from callsheet.registry import BoundHandler
+from callsheet.result_check import has_all_files
+from callsheet.runner import JobOutcome, JobStatus, Runner, RunOptions
+from callsheet.sheet import CallSheet
+from callsheet.storage import RunRecord
+
+if TYPE_CHECKING:
+    from callsheet.client import Client
+
+__all__ = ["Run", "RunRequest", "SheetRun"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """How a run was asked for. `mock` names producers that are mocked in a live run; `models` choose other primaries.
+
+    `output` is the folder for the results (None: `output` beside the sheet, `output-mock` for a mocked run);
+    `run` continues an earlier run under its id.
+    """
+
+    mode: Mode = Mode.LIVE
+    mock: frozenset[str] = frozenset()
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    reset_selection: bool = False
+    strict: bool = False
+    fail_fast: bool = False
+    on_unknown: OnUnknown = OnUnknown.DEFAULT
+    output: Path | None = None
+    run: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """What a resume needs to ask the same again."""
+        kept = ("mode", "mock", "inputs", "models", "strict", "fail_fast")
+        return {name: json_ready(getattr(self, name)) for name in kept}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object], *, run: str, output: str) -> RunRequest:
+        """The request that `to_json` wrote, as a continuation of that run."""
+        return cls(
+            mode=Mode(str(data.get("mode", Mode.LIVE))),
+            mock=frozenset(map(str, _listed(data.get("mock")))),
+            inputs=_table(data.get("inputs")),
+            models={name: str(ref) for name, ref in _table(data.get("models")).items()},
+            strict=bool(data.get("strict")),
+            fail_fast=bool(data.get("fail_fast")),
+            output=Path(output),
+            run=run,
+        )
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _table(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a run ended. `status` is succeeded, partial, failed or cancelled; `notes` are for the user's eye."""
+
+    id: str
+    status: str
+    output: Path
+    outcomes: Mapping[str, JobOutcome]
+    manifest: Mapping[str, object]
+    files: tuple[Path, ...]
+    warnings: tuple[CallWarning, ...]
+    notes: tuple[str, ...]
+
+    def count(self, *statuses: JobStatus) -> int:
+        """How many jobs ended so."""
+        return sum(1 for outcome in self.outcomes.values() if outcome.status in statuses)
+
+
+class SheetRun:
+    """One sheet, made ready: expanded, its models resolved, its files taken in."""
+
+    def __init__(self, client: Client, sheet: CallSheet, request: RunRequest, expansion: Expansion) -> None:
+        self._client = client
+        self._request = request
+        self._expansion = expansion
+        self._sheet = sheet
+        self._sheet_id = client.project.sheet_id(sheet.source)
+        # what satisfied a job is remembered apart for live and mocked runs, what the user selected is not
+        self._picks_id = f"{self._sheet_id}#{request.mode.value}"
+        self._notes: list[str] = []
+        self._warnings: list[CallWarning] = []
+        self._selected: Mapping[str, str] = {}
+        self._pinned: Mapping[str, tuple[Artifact, ...]] = {}
+        self._files: Mapping[Path, FileRef] = {}
+
+    @classmethod
+    async def prepare(cls, client: Client, sheet: CallSheet, request: RunRequest) -> SheetRun:
+        """Everything that can be wrong with a sheet is found here, before any money. Raises ConfigError, PluginError."""
+        ledger = client.services.ledger
+        sheet_id = client.project.sheet_id(sheet.source)
+        kept = {} if request.reset_selection else await ledger.selection(sheet_id)
+        kept = {name: ref for name, ref in kept.items() if name in sheet.producers}
+        for name in request.mock - sheet.producers.keys():
+            raise ConfigError(f"has no producer {name!r} to mock", where=sheet.source.name)
+        chosen = sheet.with_inputs(request.inputs).with_models({**kept, **request.models})
+        expansion = expand(chosen, client.project.folder)
+        run = cls(client, chosen, request, expansion)
+        run._selected = {**kept, **request.models}
+        run._note_selection(kept)
+        run._check_models()
+        run._files = await take_in_all(expansion.files, client.services.blobs)
+        run._pinned = await pinned_artifacts(expansion, client.services.blobs)
+        return run
+
+    async def plan(self) -> Plan:
+        """The plan, with the user's notes. Raises ConfigError under `strict` for every warning in it."""
+        planner = Planner(
+            self._expansion, self._preparer(), self._paid_results, await self._prior(), self._pinned, self._mode_name()
+        )
+        plan = await planner.plan()
+        plan = replace(plan, warnings=(*self._warnings, *plan.warnings), notes=tuple(self._notes))
+        if self._request.strict:
+            strict_problems(plan.warnings)
+        return plan
+
+    async def run(self) -> Run:
+        """Run every job, then write manifest and outputs; also when cancelled, before CancelledError goes on."""
+        output = OutputFolder(self._output())
+        output.check()
+        plan = await self.plan()
+        run_id = await self._begin(output.path)
+        runner = Runner(
+            run_id=run_id,
+            sheet=self._picks_id,
+            expansion=self._expansion,
+            preparer=self._preparer(),
+            pay_once=self._client.pay_once,
+            services=self._client.services,
+            options=self._options(),
+            pinned=self._pinned,
+            prior=await self._prior(),
+        )
+        try:
+            await self._client.warm_start(self._bounds())
+            outcomes = await runner.run()
+        except asyncio.CancelledError:
+            await asyncio.shield(self._finish(run_id, "cancelled", runner.outcomes, output, plan))
+            raise
+        except CallsheetError:
+            await self._finish(run_id, "failed", runner.outcomes, output, plan)
+            raise
+        return await self._finish(run_id, _status(outcomes), outcomes, output, plan)
+
+    async def _begin(self, output: Path) -> str:
+        ledger = self._client.services.ledger
+        for name, ref in self._request.models.items():
+            await ledger.set_selection(self._sheet_id, name, ref)
+        if self._request.reset_selection:
+            await ledger.clear_selection(self._sheet_id)
+            for name, ref in self._request.models.items():
+                await ledger.set_selection(self._sheet_id, name, ref)
+        started = ("run.started", "", {"sheet": self._sheet_id, "mode": self._mode_name()})
+        if self._request.run:
+            await ledger.reopen_run(self._request.run, ledger.owner.id, events=[("run.resumed", "", {})])
+            return self._request.run
+        record = RunRecord(
+            id=uuid.uuid4().hex[:12],
+            sheet=self._sheet_id,
+            mode=self._mode_name(),
+            status="running",
+            owner=ledger.owner.id,
+            started=self._client.services.clock(),
+            ended=None,
+            output=str(output),
+            request={**self._request.to_json(), "models": dict(self._selected), "title": self._sheet.title},
+        )
+        await ledger.start_run(record, events=[started])
+        return record.id
+
+    async def _finish(
+        self, run_id: str, status: str, outcomes: Mapping[str, JobOutcome], output: OutputFolder, plan: Plan
+    ) -> Run:
+        ledger = self._client.services.ledger
+        untold = (JobStatus.SKIPPED, JobStatus.CANCELLED)
+        events = [(f"job.{o.status}", o.id, {"detail": o.detail}) for o in outcomes.values() if o.status in untold]
+        record = await ledger.finish_run(run_id, status, events=[*events, ("run.finished", "", {"status": status})])
+        manifest = build_manifest(record, self._sheet.title, await ledger.events(run_id))
+        results = {name: outcome.artifacts for name, outcome in outcomes.items()}
+        files = output.write(manifest, results, self._client.services.blobs)
+        return Run(
+            id=run_id,
+            status=status,
+            output=output.path,
+            outcomes=outcomes,
+            manifest=manifest,
+            files=tuple(files),
+            warnings=plan.warnings,
+            notes=tuple(self._notes),
+        )
+
+    def _options(self) -> RunOptions:
+        request = self._request
+        return RunOptions(self._client.settings.concurrency, request.fail_fast, request.strict, request.on_unknown)
+
+    def _preparer(self) -> Preparer:
+        return Preparer(self._expansion, self._resolve, self._mode_of, self._files, self._client.settings.salt)
+
+    def _resolve(self, name: str, compiled: CompiledProducer, mode: Mode) -> BoundHandler:
+        ref = self._client.catalog.find(name)
+        return self._client.registry.resolve(ref, compiled.producer.operation, mode)
+
+    def _mode_of(self, producer: str) -> Mode:
+        return Mode.MOCK if producer in self._request.mock else self._request.mode
+
+    def _mode_name(self) -> str:
+        return "hybrid" if self._request.mock and self._request.mode is Mode.LIVE else self._request.mode.value
+
+    def _bounds(self) -> list[BoundHandler]:
+        producers = self._expansion.producers
+        return [self._preparer().bound(name) for name, c in producers.items() if not c.producer.pin]
+
+    def _check_models(self) -> None:
+        """A primary that nobody provides ends it here; a fallback that nobody provides is a warning."""
+        for name, compiled in self._expansion.producers.items():
+            if compiled.producer.pin:
+                continue
+            for number, choice in enumerate(compiled.choices):
+                try:
+                    self._resolve(choice.choice.name, compiled, self._mode_of(name))
+                except (ConfigError, PluginError) as error:
+                    if number == 0:
+                        raise _at(error, f"{self._sheet.source.name}: producers.{name}.models[0]") from error
+                    text = f"{name}: the fallback {choice.choice.name} cannot be used: {error}"
+                    self._warnings.append(CallWarning(WarningKind.UNSUPPORTED, text))
+
+    def _note_selection(self, kept: Mapping[str, str]) -> None:
+        for name, ref in kept.items():
+            if name not in self._request.models:
+                self._notes.append(f"{name} uses {ref}, chosen earlier with --model; --reset-selection forgets it")
+
+    async def _prior(self) -> dict[str, PriorParts]:
+        picks = await self._client.services.ledger.picks(self._picks_id)
+        return {job: PriorParts(pick.key, pick.parts) for job, pick in picks.items()}
+
+    async def _paid_results(self, keys: object) -> Mapping[str, JobResult]:
+        assert isinstance(keys, list)
+        records = await self._client.services.ledger.get_many(keys)
+        blobs = self._client.services.blobs
+        results = {key: record.result for key, record in records.items() if record.result is not None}
+        return {key: result for key, result in results.items() if has_all_files(result, blobs)}
+
+    def _output(self) -> Path:
+        if self._request.output is not None:
+            return self._request.output.absolute()
+        return self._sheet.folder / ("output-mock" if self._request.mode is Mode.MOCK else "output")
+
+
+def _status(outcomes: Mapping[str, JobOutcome]) -> str:
+    good = sum(1 for outcome in outcomes.values() if outcome.status.good)
+    if good == len(outcomes):
+        return "succeeded"
+    return "partial" if good else "failed"
+
+
+def _at(error: CallsheetError, where: str) -> CallsheetError:
+    """The same error with the place in the sheet in front."""
+    if isinstance(error, ConfigError):
+        return ConfigError(str(error), where=where, missing=error.exit_code == 3)
+    return PluginError(f"{where}: {error}", plugin=getattr(error, "plugin", ""))
