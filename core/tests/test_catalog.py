@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from callsheet import catalog as catalog_module
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, FoundPlugin
@@ -143,7 +142,7 @@ def test_search_meets_every_condition(catalog_of, conditions: dict[str, str], na
 
 def test_an_unknown_operation_is_an_error(catalog_of) -> None:
     """An empty list would look like an answer."""
-    with pytest.raises(ConfigError, match="did you mean 'image.generate'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'image\.generate'"):
         catalog_of(("acme", IMAGE)).search(operation="image.generat")
 
 

@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
 from callsheet.discovery import Discovery, FoundPlugin, discover
 
 ACME = 'api = 1\n[provider]\nname = "acme"\n[[models]]\nmodel = "m"\noperation = "text.generate"\n'
@@ -49,7 +48,7 @@ def test_an_editable_install_is_found(site, tmp_path: Path, monkeypatch: pytest.
     ("how", "said"),
     [
         ({"toml": None}, "wheel without plugin.toml: add it to the package data"),
-        ({"toml": "api = 1\nx ="}, "at line 2"),
+        ({"toml": "api = 1\nx =\n"}, "at line 2"),
         ({"toml": "api = 9"}, "plugin api 9, and this callsheet speaks api 1"),
         ({"toml": ACME, "entry": "callsheet_acme:plugin"}, r'write acme = "callsheet_acme" and put plugin.toml beside'),
         ({"toml": ACME, "entry": "callsheet_acme.plugin"}, "is not a top-level package"),

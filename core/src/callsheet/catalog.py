@@ -10,7 +10,7 @@ from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.models import ENVIRONMENTS, ModelInfo, ModelRef, Operation
 from callsheet.plugin_manifest import ModelRow, model_row
-from callsheet.toml_tables import near_or_known, plain
+from callsheet.toml_tables import near_or_known, plain, quoted
 
 __all__ = ["Catalog"]
 
@@ -102,7 +102,7 @@ class Catalog:
         near = get_close_matches(name, known, 3)
         near += [f"{p}:{m}" for p, m in sorted({*self._own, *self._raw}) if name and m.rpartition("/")[2] == name][:3]
         hint = f"did you mean {' or '.join(near)}?" if near else "write provider:model; `callsheet models` lists them"
-        return f"{plain(name)!r} is neither provider:model nor a known alias; {hint}"
+        return f"{quoted(name)} is neither provider:model nor a known alias; {hint}"
 
     def _aliases_of_rows(self) -> Mapping[str, list[ModelRef]]:
         if self._row_aliases is None:
@@ -210,7 +210,7 @@ def _operation(operation: Operation | str | None) -> Operation | None:
         return None
     known = [str(each) for each in Operation]
     if operation not in known:
-        raise ConfigError(f"there is no operation {plain(operation)!r}{near_or_known(str(operation), known)}")
+        raise ConfigError(f"there is no operation {quoted(operation)}{near_or_known(str(operation), known)}")
     return Operation(operation)
 
 

@@ -9,7 +9,7 @@ from callsheet.errors import CallsheetError, ConfigError
 from callsheet.models import ModelInfo
 from callsheet.plugin_manifest import PROVIDER_NAME, model_row
 from callsheet.settings import ProviderSettings, Settings
-from callsheet.toml_tables import Table, plain, read_toml, url_problem
+from callsheet.toml_tables import Table, plain, quoted, read_toml, url_problem
 
 __all__ = ["CONFIG_NAME", "find_project", "load_settings"]
 
@@ -61,7 +61,7 @@ def _providers(table: Table) -> Mapping[str, ProviderSettings]:
     settings = {}
     for name in table.values:
         if not PROVIDER_NAME.fullmatch(name):
-            raise table.error(f"{plain(name)!r} is not a provider's name: lower-case letters, digits, dots and dashes")
+            raise table.error(f"{quoted(name)} is not a provider's name: lower-case letters, digits, dots and dashes")
         one = table.table(name)
         for key in one.values:
             if key.lower() in _SECRET_KEYS:
@@ -82,7 +82,7 @@ def _aliases(table: Table) -> Mapping[str, str]:
     aliases = {name: table.text(name) for name in table.values}
     for name, target in aliases.items():
         if not name or any(c.isspace() or c in ":@" for c in name):
-            raise table.error(f"{plain(name)!r} cannot be an alias: no spaces, colons and @")
+            raise table.error(f"{quoted(name)} cannot be an alias: no spaces, colons and @")
         if not target.strip():
             raise table.error(f'{name} must name a model, for example {name} = "provider:model"')
     return aliases

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from callsheet.errors import PluginError
 from callsheet.plugin_manifest import MANIFEST_NAME, PluginManifest
-from callsheet.toml_tables import plain
+from callsheet.toml_tables import plain, quoted
 
 __all__ = ["ALLOW_VARIABLE", "DENY_VARIABLE", "GROUP", "Discovery", "FoundPlugin", "discover", "normalised"]
 
@@ -196,7 +196,7 @@ def _package_root(entry: _Entry) -> Path:
     module = entry.value.strip()
     if not module.isidentifier():
         remedy = f'write {entry.name} = "{re.split(r"[.:]", module)[0]}" and put {MANIFEST_NAME} beside that package\'s __init__.py'
-        raise PluginError(f"its entry point {plain(module)!r} is not a top-level package: {plain(remedy)}")
+        raise PluginError(f"its entry point {quoted(module)} is not a top-level package: {plain(remedy)}")
     # For a top-level name this asks the import system where the package lies, and runs nothing of it.
     spec = find_spec(module)
     if spec is None:

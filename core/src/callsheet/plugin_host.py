@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from callsheet.discovery import DENY_VARIABLE, Discovery, FoundPlugin
 from callsheet.errors import MalformedOutputError, PluginError, Sent
 from callsheet.plugin_manifest import PluginManifest
-from callsheet.toml_tables import plain
+from callsheet.toml_tables import plain, quoted
 
 if TYPE_CHECKING:
     import click
@@ -65,7 +65,7 @@ class PluginHost:
             return self._loaded[name]
         found = self.discovery.plugin(name)
         if found is None:
-            raise PluginError(f"there is no plugin {plain(name)!r}; `callsheet plugins list` shows what is installed")
+            raise PluginError(f"there is no plugin {quoted(name)}; `callsheet plugins list` shows what is installed")
         if not found.usable:
             raise PluginError(
                 f"the plugin {name!r} ({found.label}) cannot be used: {_reason(found)}", plugin=found.distribution
@@ -121,7 +121,7 @@ class PluginHost:
         """What the plugin of this provider handles. Raises PluginError when there is no such plugin or it is broken."""
         found = self.discovery.owner(provider)
         if found is None:
-            raise PluginError(f"no plugin provides {plain(provider)!r}")
+            raise PluginError(f"no plugin provides {quoted(provider)}")
         return self.handlers_of(found.name)
 
     def handlers_of(self, name: str) -> list[HandlerSpec]:
@@ -189,7 +189,7 @@ class PluginHost:
             plugins = [plugin for _, plugin in manager.list_name_plugin()]
             self._callers[hook] = [
                 (found, manager.subset_hook_caller(hook, [p for p in plugins if p is not self._loaded.get(name)]))
-                for name in reversed(names)
+                for name in names
                 if (found := self.discovery.plugin(name)) is not None and name in self._loaded
             ]
         return self._callers[hook]

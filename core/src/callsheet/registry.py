@@ -22,7 +22,7 @@ from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.plugin_host import PluginHost
 from callsheet.secrets import SecretScope
 from callsheet.settings import ProviderSettings, Settings
-from callsheet.toml_tables import near_or_known, plain, url_problem
+from callsheet.toml_tables import near_or_known, plain, quoted, url_problem
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -245,7 +245,7 @@ class Registry:
             hint = f": pip install {hints[provider]}"
         else:
             hint = near_or_known(provider, sorted({*hints, *self._catalog.providers()}))
-        raise _UnresolvedError(f"no plugin provides {plain(provider)!r}{hint}", missing=True)
+        raise _UnresolvedError(f"no plugin provides {quoted(provider)}{hint}", missing=True)
 
     def _simulator(self) -> FoundPlugin:
         found = [plugin for plugin in self._host.discovery.plugins if plugin.usable and _simulates(plugin)]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from callsheet.errors import CallsheetError
 
-__all__ = ["Fail", "Table", "in_mib", "near_or_known", "plain", "read_toml", "url_problem"]
+__all__ = ["Fail", "Table", "in_mib", "near_or_known", "plain", "quoted", "read_toml", "url_problem"]
 
 Fail = Callable[[str], CallsheetError]
 """Makes the error to raise from a message that already says where."""
@@ -26,6 +26,12 @@ def plain(text: object) -> str:
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)[: _SHOWN + 1]
     )
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+
+
+def quoted(text: object) -> str:
+    """Text from outside in quotation marks, as it may be shown."""
+    shown = str(text)
+    return repr(shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…")
 
 
 def in_mib(size: int) -> str:
@@ -110,7 +116,7 @@ class Table:
         """Raises for a key that is not in `known`, with the nearest one that is."""
         for key in self.values:
             if key not in known:
-                raise self.error(f"unknown key {plain(key)!r}{near_or_known(key, known)}{hint}")
+                raise self.error(f"unknown key {quoted(key)}{near_or_known(key, known)}{hint}")
 
     def text(self, key: str, default: str = "", *, form: re.Pattern[str] | None = None, wanted: str = "") -> str:
         """A text of one line, of the given form; `wanted` says the form in words."""
@@ -120,7 +126,7 @@ class Table:
         if not value.isprintable():
             raise self.error(f"{key} must be one line without control characters")
         if form is not None and value and not form.fullmatch(value):
-            raise self.error(f"{key} must be {wanted}, not {plain(value)!r}")
+            raise self.error(f"{key} must be {wanted}, not {quoted(value)}")
         return value
 
     def flag(self, key: str) -> bool:
@@ -146,7 +152,7 @@ class Table:
             raise self.error(f'{key} must be a list of texts, for example {key} = ["one", "two"]')
         for value in values:
             if form is not None and not form.fullmatch(value):
-                raise self.error(f"{key} must be {wanted}, not {plain(value)!r}")
+                raise self.error(f"{key} must be {wanted}, not {quoted(value)}")
         return tuple(values)
 
     def choices(self, key: str, known: Collection[str]) -> tuple[str, ...]:

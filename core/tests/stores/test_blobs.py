@@ -7,7 +7,6 @@ import hashlib
 import os
 
 import pytest
-
 from callsheet.artifacts import FileRef
 from callsheet.errors import CallsheetError
 from callsheet.storage import BlobStore

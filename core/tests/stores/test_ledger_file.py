@@ -7,7 +7,6 @@ import sqlite3
 import threading
 
 import pytest
-
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.storage import CallState
 from callsheet.stores import schema
@@ -109,7 +108,7 @@ async def test_a_ledger_of_a_newer_version_is_refused(tmp_path, owner):
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION + 1}")
     db.close()
-    with pytest.raises(ConfigError, match="newer callsheet.*update"):
+    with pytest.raises(ConfigError, match=r"newer callsheet.*update"):
         await Ledger.open(path, owner)
 
 
@@ -123,7 +122,7 @@ async def test_a_foreign_file_is_refused(tmp_path, owner, content):
         db = sqlite3.connect(path)
         db.execute("CREATE TABLE diary (day)")
         db.close()
-    with pytest.raises(ConfigError, match="not a callsheet ledger|no ledger"):
+    with pytest.raises(ConfigError, match=r"not a callsheet ledger|no ledger"):
         await Ledger.open(path, owner)
 
 

@@ -8,11 +8,10 @@ import wave
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from callsheet_mock.content.seeds import Seed
 from callsheet_mock.content.wav import wav
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 @settings(max_examples=30, deadline=None)
@@ -58,7 +57,7 @@ def test_impossible_durations_are_refused(seconds: float) -> None:
         wav(seconds, Seed(b""))
 
 
-@pytest.mark.parametrize(("seconds", "digest"), [(1.5, "@WAV1@"), (1000, "@WAV2@")])
+@pytest.mark.parametrize(("seconds", "digest"), [(1.5, "5f98d926832f198e"), (1000, "94eb2950df7e7c83")])
 def test_golden_bytes(seconds: float, digest: str) -> None:
     """The bytes never change."""
     assert hashlib.sha256(wav(seconds, Seed(b"golden"))).hexdigest()[:16] == digest

@@ -107,7 +107,9 @@ class _Members:
             elif patterns and (False in self._shape.others or number % 2 == 0):
                 # Ever longer, as a pattern such as '^x_' has only one shortest name.
                 pattern = seed.choice(patterns)
-                name = matching([pattern], number % 24, None, seed, number) or matching([pattern], 0, None, seed, number)
+                name = matching([pattern], number % 24, None, seed, number) or matching(
+                    [pattern], 0, None, seed, number
+                )
             else:
                 name = words(seed, 1).lower().rstrip(".")
             if isinstance(name, str) and (name in self._shape.members or self._allowed(name)):

@@ -12,12 +12,15 @@ from .seeds import Seed
 
 @dataclass(frozen=True)
 class Place:
-    """A schema's pointer, the property name, the nesting, and the pointers of the references followed so far."""
+    """A schema's pointer, the property name, the nesting, the pointers of the references followed
+    so far, and whether one was followed again to get here.
+    """
 
     pointer: str
     name: str
     depth: int
     active: frozenset[str]
+    again: bool = False
 
     def inside(self, part: str, name: str) -> Place:
         """The place of a member or an element."""

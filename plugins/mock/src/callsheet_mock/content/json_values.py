@@ -22,9 +22,9 @@ from .json_strings import string
 from .seeds import Seed
 
 _TYPES: Final = ("string", "object", "array", "integer", "number", "boolean", "null")
-_ATTEMPTS: Final = {"string": 12, "object": 3, "array": 4, "integer": 24, "number": 24, "boolean": 2, "null": 1}
+_ATTEMPTS: Final = {"string": 12, "object": 3, "array": 4, "integer": 300, "number": 300, "boolean": 2, "null": 1}
 _SHAPES: Final = 60  # combinations of branches tried
-_BUDGET: Final = 20000  # values made in all, before giving up
+_BUDGET: Final = 10000  # values made in all, before giving up
 _OPTIONAL_BUDGET: Final = 2000  # after so many, optional parts are left out
 _OPEN_LEVELS: Final = 3  # nesting to which a recursive schema is followed where that is optional
 
@@ -58,7 +58,8 @@ class _Builder:
         reason: UnsatisfiableSchema | None = None
         closing = place.active if place.depth >= _OPEN_LEVELS else frozenset[str]()
         for shape in islice(Shapes(self._document, closing, seed).of(schema), _SHAPES):
-            inner = replace(place, active=place.active | shape.visited)
+            again = bool(shape.visited & place.active)
+            inner = replace(place, active=place.active | shape.visited, again=again)
             try:
                 for value in self._candidates(schema, shape, seed, inner):
                     if self._checker.ok(schema, value):
@@ -87,7 +88,9 @@ class _Builder:
             return self._checker.ok(schema, made)
 
         reason: UnsatisfiableSchema | None = None
-        for kind in _ordered(shape, seed):
+        # Deep in a recursion, a type that ends it comes first.
+        ending = place.depth >= _OPEN_LEVELS and place.again
+        for kind in _ordered(shape, seed, ending=ending):
             for attempt in range(_ATTEMPTS[kind]):
                 try:
                     value = self._make(kind, shape, seed, place, attempt=attempt, accepts=accepts)
@@ -123,7 +126,7 @@ class _Builder:
         return value
 
 
-def _ordered(shape: Shape, seed: Seed) -> list[str]:
+def _ordered(shape: Shape, seed: Seed, *, ending: bool) -> list[str]:
     """The types to try: those the schema names, null last; without any, first those its keywords are about."""
     if shape.kinds is not None:
         named = sorted(shape.kinds & set(_TYPES) - {"null"})
@@ -137,7 +140,8 @@ def _ordered(shape: Shape, seed: Seed) -> list[str]:
         "number": (shape.bounds != nothing.bounds, shape.open_bounds != nothing.open_bounds, shape.steps),
     }
     likely = [kind for kind, signs in hints.items() if any(signs)]
-    return likely + [kind for kind in _TYPES if kind not in likely]
+    kinds = likely + [kind for kind in _TYPES if kind not in likely]
+    return sorted(kinds, key=lambda kind: kind in ("object", "array")) if ending else kinds
 
 
 def _given(schema: Schema) -> Iterator[object]:

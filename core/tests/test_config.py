@@ -1,0 +1,119 @@
+"""callsheet.toml: what it may say, and what each mistake in it is answered with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from callsheet.config import CONFIG_NAME, find_project, load_settings
+from callsheet.errors import ConfigError
+from callsheet.models import Operation
+from callsheet.settings import ProviderSettings, Settings
+
+FULL = """
+[run]
+concurrency = 3
+salt = "second take"
+
+[plugins]
+allow = ["mock", "acme"]
+deny = ["evil"]
+pins = { acme = "callsheet-acme" }
+
+[providers.acme]
+base_url = "http://127.0.0.1:8000/v1/"
+concurrency = 2
+options = { region = "eu" }
+
+[aliases]
+hero = "acme:big"
+
+[[models]]
+provider = "cheap"
+model = "m"
+operation = "text.generate"
+wire = "acme:chat"
+"""
+
+
+def test_everything_is_read(tmp_path: Path) -> None:
+    """Each table becomes its part of the settings."""
+    (tmp_path / CONFIG_NAME).write_text(FULL)
+    settings = load_settings(tmp_path)
+    assert (settings.concurrency, settings.salt) == (3, "second take")
+    assert (settings.allow, settings.deny) == ({"mock", "acme"}, {"evil"})
+    assert settings.pins == {"acme": "callsheet-acme"}
+    assert settings.providers == {"acme": ProviderSettings("http://127.0.0.1:8000/v1", 2, {"region": "eu"})}
+    assert settings.aliases == {"hero": "acme:big"}
+    assert [(m.name, m.operation, m.wire) for m in settings.models] == [
+        ("cheap:m", Operation.TEXT_GENERATE, "acme:chat")
+    ]
+    assert settings.origin == str(tmp_path / CONFIG_NAME)
+
+
+def test_no_file_and_an_empty_one_are_the_defaults(tmp_path: Path) -> None:
+    """Only the file's name is kept."""
+    assert load_settings(tmp_path) == Settings()
+    (tmp_path / CONFIG_NAME).write_text("")
+    assert load_settings(tmp_path) == Settings(origin=str(tmp_path / CONFIG_NAME))
+    (tmp_path / CONFIG_NAME).write_text("[plugins]\nallow = []\n")
+    assert load_settings(tmp_path).allow == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[run]", "[runs]", "unknown key 'runs'; did you mean 'run'"),
+        ("concurrency = 3", "concurency = 3", r"\[run\]: unknown key 'concurency'; did you mean 'concurrency'"),
+        ("concurrency = 3", "concurrency = 0", r"\[run\]: concurrency must be a whole number from 1 to 1000"),
+        ("concurrency = 2", "concurrency = true", r"\[acme\]: concurrency must be a whole number"),
+        ('allow = ["mock", "acme"]', 'allow = "mock"', r"\[plugins\]: allow must be a list of texts"),
+        ('"callsheet-acme"', "1", "acme must be text"),
+        ("[providers.acme]", "[providers.Acme]", "'Acme' is not a provider's name"),
+        ("[providers.acme]", '[providers.acme]\napi_key = "sk-123456"', "secrets come from the environment"),
+        ("http://127", "ftp://127", "base_url must be a URL"),
+        ("base_url", "base_uri", "unknown key 'base_uri'; did you mean 'base_url'"),
+        ('options = { region = "eu" }', "options = []", "options: must be a table"),
+        ("hero =", '"he:ro" =', "'he:ro' cannot be an alias"),
+        ('"acme:big"', '" "', "hero must name a model"),
+        ('provider = "cheap"', "", "models 1: needs a provider"),
+        ('model = "m"', 'modle = "m"', r"cheap:\?: unknown key 'modle'; did you mean 'model'"),
+        ("[[models]]", "[models]", r"write \[\[models\]\]"),
+        ('salt = "second take"', "salt = ", "at line 4"),
+    ],
+)
+def test_each_mistake_names_file_key_and_remedy(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """And never shows what might be a secret."""
+    (tmp_path / CONFIG_NAME).write_text(FULL.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=said) as error:
+        load_settings(tmp_path)
+    assert str(tmp_path / CONFIG_NAME) in str(error.value)
+    assert "sk-123456" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_a_model_stands_there_once(tmp_path: Path) -> None:
+    """The second one is named."""
+    (tmp_path / CONFIG_NAME).write_text(FULL + FULL[FULL.index("[[models]]") :])
+    with pytest.raises(ConfigError, match="models 2: cheap:m stands here twice"):
+        load_settings(tmp_path)
+
+
+def test_an_endless_file_is_refused(tmp_path: Path) -> None:
+    """One MiB is a hundred times what anybody writes."""
+    (tmp_path / CONFIG_NAME).write_text("#" * (1 << 20) + "\n")
+    with pytest.raises(ConfigError, match="larger than 1 MiB"):
+        load_settings(tmp_path)
+
+
+def test_the_project_is_the_nearest_folder_with_the_file(tmp_path: Path) -> None:
+    """Else the folder one is in."""
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    assert find_project(inner) == inner
+    (tmp_path / CONFIG_NAME).write_text("")
+    assert find_project(inner) == tmp_path
+    (tmp_path / "a" / CONFIG_NAME).mkdir()
+    assert find_project(inner) == tmp_path
+    (inner / CONFIG_NAME).write_text("")
+    assert find_project(inner) == inner
