@@ -1,8 +1,156 @@
-"""Sessions: `nox -l` lists them; `.ci/run` uses the quick ones, `nox -s full` is the long rest."""
+"""Sessions: `nox -l` lists them. `.ci/run` uses the quick ones; `nox -s full` is the long rest."""
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
+
 import nox
 
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13"]
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+
+nox.needs_version = ">=2026.4.10"
 nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
 nox.options.sessions = ["lint", "typing", "contracts"]
+
+
+def test_requirements() -> list[str]:
+    """The test group, as the root pyproject.toml has it."""
+    return [str(each) for each in PYPROJECT["dependency-groups"]["test"]]
+
+
+def check_requirements() -> list[str]:
+    """The check group without the test group inside it."""
+    return [str(each) for each in PYPROJECT["dependency-groups"]["check"] if isinstance(each, str)]
+
+
+def constraints(session: nox.Session) -> str:
+    """The pinned versions as a constraints file for uv."""
+    path = Path(session.create_tmp()) / "constraints.txt"
+    path.write_text("\n".join(PYPROJECT["tool"]["uv"]["constraint-dependencies"]) + "\n")
+    return str(path)
+
+
+def wheels(session: nox.Session) -> Path:
+    """Build every wheel of the workspace and return their folder."""
+    folder = Path(session.create_tmp()) / "wheels"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run_install(
+        "uv", "build", "--all-packages", "--wheel", "-q", "--out-dir", str(folder), external=True, silent=True
+    )
+    return folder
+
+
+def wheel_of(folder: Path, distribution: str) -> str:
+    """The wheel file of one distribution."""
+    return str(next(folder.glob(f"{distribution.replace('-', '_')}-[0-9]*.whl")))
+
+
+def install_workspace(session: nox.Session, *more: str) -> None:
+    """Install core and plugins, editable, with pinned versions."""
+    editable = ["-e", "core", *(arg for name in PLUGINS for arg in ("-e", f"plugins/{name}"))]
+    session.install("-q", "-c", constraints(session), *editable, *test_requirements(), *more)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """All tests, with coverage."""
+    install_workspace(session)
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report")
+
+
+@nox.session(python="3.11")
+@nox.parametrize("plugin", PLUGINS)
+def plugin_alone(session: nox.Session, plugin: str) -> None:
+    """A plugin's tests with only the wheels of core and of this plugin installed."""
+    folder = wheels(session)
+    mine = [wheel_of(folder, "callsheet"), wheel_of(folder, f"callsheet-{plugin}")]
+    session.install("-q", "-c", constraints(session), *mine, *test_requirements())
+    session.run("pytest", "-q", f"plugins/{plugin}/tests", *session.posargs)
+
+
+def _on_wheels(session: nox.Session, resolution: str) -> None:
+    folder = wheels(session)
+    mine = [wheel_of(folder, name) for name in ["callsheet", *(f"callsheet-{p}" for p in PLUGINS)]]
+    session.install("-q", "--no-config", "--resolution", resolution, *mine)
+    session.install("-q", "--no-config", *test_requirements())
+    session.run("uv", "pip", "list", external=True)
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session(python="3.11")
+def minimums(session: nox.Session) -> None:
+    """Everything against the lowest versions that the distributions declare."""
+    _on_wheels(session, "lowest-direct")
+
+
+@nox.session(python="3.13")
+def newest(session: nox.Session) -> None:
+    """Everything against the newest versions there are."""
+    _on_wheels(session, "highest")
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """Ruff: lint and format."""
+    session.install("-q", "-c", constraints(session), *check_requirements())
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python="3.11")
+def typing(session: nox.Session) -> None:
+    """Mypy, strict."""
+    install_workspace(session, *check_requirements())
+    session.run("mypy")
+
+
+@nox.session(python="3.11")
+def contracts(session: nox.Session) -> None:
+    """Import-linter: arrows point down, and every module has its floor."""
+    install_workspace(session, *check_requirements())
+    session.run("lint-imports")
+
+
+@nox.session(python="3.11")
+def dist(session: nox.Session) -> None:
+    """Install the built wheels into a clean environment and run the example there."""
+    folder = wheels(session)
+    mine = [wheel_of(folder, name) for name in ["callsheet", *(f"callsheet-{p}" for p in PLUGINS)]]
+    session.install("-q", "-c", constraints(session), *mine)
+    example = Path(session.create_tmp()) / "volcano"
+    shutil.rmtree(example, ignore_errors=True)
+    shutil.copytree(ROOT / "examples" / "volcano", example, ignore=shutil.ignore_patterns(".callsheet", "output*"))
+    session.run("callsheet", "plugins", "list")
+    session.run("callsheet", "run", str(example), "--mode", "mock", "--json")
+
+
+@nox.session(venv_backend="none", default=False)
+def pins(session: nox.Session) -> None:
+    """Write the versions of a fresh resolution into `constraint-dependencies` (names and versions only)."""
+    path = ROOT / "pyproject.toml"
+    text = path.read_text()
+    empty = re.sub(r"(?s)constraint-dependencies = \[.*?\n?\]", "constraint-dependencies = []", text, count=1)
+    path.write_text(empty)
+    listed = session.run(
+        "uv", "export", "--all-packages", "--group", "check", "--no-hashes", "--no-annotate", "--no-header",
+        "--no-emit-workspace", "--upgrade", "--format", "requirements.txt", silent=True, external=True,
+    )  # fmt: skip
+    names = sorted(line.split(";")[0].strip() for line in str(listed).splitlines() if "==" in line)
+    block = "".join(f'  "{name}",\n' for name in dict.fromkeys(names))
+    path.write_text(empty.replace("constraint-dependencies = []", f"constraint-dependencies = [\n{block}]", 1))
+
+
+@nox.session(venv_backend="none", default=False)
+def full(session: nox.Session) -> None:
+    """Everything, on every Python."""
+    for name in ("tests", "plugin_alone", "minimums", "newest", "lint", "typing", "contracts", "dist"):
+        session.notify(name)

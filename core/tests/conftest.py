@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, discover
 from callsheet.plugin import HandlerSpec, Job, JobResult, ProviderRequest, TextArtifact, hookimpl

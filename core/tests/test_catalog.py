@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from callsheet import catalog as catalog_module
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, FoundPlugin
@@ -177,4 +178,5 @@ def test_ten_thousand_rows_are_indexed_without_building_one(catalog_of, monkeypa
     assert built == []
     assert catalog.get(ModelRef("acme", "m77")) is not None
     assert catalog.search(operation="image.generate") == []
-    assert built == ["m77"]
+    assert [info.model for info in catalog.search(text="acme:M777")] == ["m777", *(f"m777{i}" for i in range(10))]
+    assert len(built) == 12

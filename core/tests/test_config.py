@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from callsheet.config import CONFIG_NAME, find_project, load_settings
 from callsheet.errors import ConfigError
 from callsheet.models import Operation

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
 from callsheet.discovery import Discovery, FoundPlugin, discover
 
 ACME = 'api = 1\n[provider]\nname = "acme"\n[[models]]\nmodel = "m"\noperation = "text.generate"\n'
@@ -68,6 +70,13 @@ def test_a_wrong_plugin_is_a_problem_with_a_remedy(site, how: dict[str, str], sa
     assert said in found.problem
     assert any(line.startswith("acme (callsheet-acme 1.0): ") and said in line for line in discovery.problems)
     assert discovery.plugin("good").usable
+
+
+def test_a_module_that_confuses_the_import_system_is_a_problem(site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Import finders raise what they like."""
+    monkeypatch.setitem(sys.modules, "callsheet_acme", ModuleType("callsheet_acme"))
+    site.install("callsheet-acme", entry_name="acme", toml=ACME)
+    assert "cannot be looked at: ValueError" in site.discover().plugin("acme").problem
 
 
 def test_unreadable_metadata_is_a_line(site) -> None:
@@ -212,4 +221,14 @@ def test_listing_imports_no_plugin_and_nothing_heavy(site) -> None:
     path = [str(site.folder), *(p for p in sys.path if p)]
     environ = {"PYTHONPATH": ":".join(path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_the_host_and_the_registry_import_nothing_heavy_before_a_plugin_is_loaded() -> None:
+    """They are part of every command that calls something."""
+    program = (
+        "import sys, callsheet.config, callsheet.plugin_host, callsheet.registry\n"
+        "print(sorted({'pydantic', 'pluggy', 'structlog', 'rich', 'jinja2', 'importlib_metadata'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

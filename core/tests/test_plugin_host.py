@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+
 from callsheet.discovery import Discovery
 from callsheet.errors import MalformedOutputError, PluginError, Sent
 from callsheet.plugin import (

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from callsheet.errors import ConfigError, PluginError
 from callsheet.models import Operation
 from callsheet.plugin_manifest import PluginManifest, model_row

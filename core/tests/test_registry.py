@@ -7,6 +7,7 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import AuthenticationError, ConfigError, PluginError, ProviderTimeoutError, Sent

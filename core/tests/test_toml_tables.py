@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from callsheet.errors import ConfigError
 from callsheet.toml_tables import Table, plain, read_toml, url_problem
 

@@ -143,7 +143,7 @@ class Catalog:
         for key in sorted({*self._own, *self._raw}):
             if provider is not None and key[0] != provider:
                 continue
-            if wanted is not None and key not in self._own and self._raw[key][1].values.get("operation") != wanted:
+            if key not in self._own and not _may_meet(self._raw[key][1].values, wanted, words, key):
                 continue
             info = self._row_if_right(key)
             if info is not None and _meets(info, wanted, capability, words):
@@ -212,6 +212,16 @@ def _operation(operation: Operation | str | None) -> Operation | None:
     if operation not in known:
         raise ConfigError(f"there is no operation {quoted(operation)}{near_or_known(str(operation), known)}")
     return Operation(operation)
+
+
+def _may_meet(raw: Mapping[str, object], operation: Operation | None, words: list[str], key: _Key) -> bool:
+    # Before a row is built: building 10,000 to find three takes half a second.
+    if operation is not None and raw.get("operation") != operation:
+        return False
+    if not words:
+        return True
+    text = f"{key[0]}:{key[1]} {raw.get('title', '')} {raw.get('aliases', '')}".casefold()
+    return all(word in text for word in words)
 
 
 def _meets(info: ModelInfo, operation: Operation | None, capability: str | None, words: list[str]) -> bool:

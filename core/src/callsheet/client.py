@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from callsheet.project import Project
 from callsheet.receipts import settle_receipt
 from callsheet.registry import BoundHandler, Registry
 from callsheet.runs import Run, RunRequest, SheetRun
+from callsheet.runtime import Runtime
 from callsheet.secrets import EnvSecrets, Redactor, SecretResolver
 from callsheet.services import Services
 from callsheet.settings import Settings
@@ -36,24 +37,25 @@ from callsheet.stores.owners import Owner
 
 __all__ = ["Client"]
 
-WARM_START_SECONDS = 30.0
 SAMPLES_AT_ONCE = 32
 
 
 class Client:
     """Use it as `async with callsheet.open() as client`; everything it opened is closed at the end."""
 
-    def __init__(
-        self, project: Project, settings: Settings, services: Services, registry: Registry, catalog: Catalog
-    ) -> None:
-        self.project = project
-        self.settings = settings
-        self.services = services
-        self.registry = registry
-        self.catalog = catalog
-        self.pay_once = PayOnce(services)
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
         self._exits = AsyncExitStack()
-        self._warm: set[int] = set()
+
+    @property
+    def catalog(self) -> Catalog:
+        """What models there are."""
+        return self.runtime.catalog
+
+    @property
+    def ledger(self) -> Ledger:
+        """The durable record of calls and runs."""
+        return self.runtime.services.ledger
 
     @classmethod
     async def open(
@@ -87,7 +89,7 @@ class Client:
                 redactor=Redactor(),
                 state=project.state,
             )
-            client = cls(project, settings, services, registry, catalog)
+            client = cls(Runtime(project, settings, services, registry, catalog, PayOnce(services)))
             client._exits = exits.pop_all()
         return client
 
@@ -105,7 +107,7 @@ class Client:
 
     async def plan(self, sheet: CallSheet, request: RunRequest | None = None) -> Plan:
         """What a run would do, and for how much. Sends nothing. Raises ConfigError."""
-        prepared = await SheetRun.prepare(self, sheet, request or RunRequest())
+        prepared = await SheetRun.prepare(self.runtime, sheet, request or RunRequest())
         return await prepared.plan()
 
     async def run(self, sheet: CallSheet, request: RunRequest | None = None, *, mode: str | Mode | None = None) -> Run:
@@ -113,16 +115,16 @@ class Client:
         wanted = request or RunRequest()
         if mode is not None:
             wanted = replace(wanted, mode=Mode(mode))
-        prepared = await SheetRun.prepare(self, sheet, wanted)
+        prepared = await SheetRun.prepare(self.runtime, sheet, wanted)
         return await prepared.run()
 
     async def resume(self, run_id: str, *, on_unknown: OnUnknown | None = None) -> Run:
         """Go on with a run (by its id or the beginning of it): what is paid for is used, what is under way is awaited."""
-        record = await self.services.ledger.run(run_id)
+        record = await self.ledger.run(run_id)
         request = RunRequest.from_json(record.request, run=record.id, output=record.output)
         if on_unknown is not None:
             request = replace(request, on_unknown=on_unknown)
-        sheet = CallSheet.load(self.project.folder / record.sheet)
+        sheet = CallSheet.load(self.runtime.project.folder / record.sheet)
         return await self.run(sheet, request)
 
     async def call(
@@ -143,7 +145,7 @@ class Client:
         """
         bound = await self._bind(ref, operation, Mode(mode))
         job = await self._job(bound, attributes, options or {})
-        prepared = prepare_call(bound, job, salt=self.settings.salt)
+        prepared = prepare_call(bound, job, salt=self.runtime.settings.salt)
         if strict and (prepared.request.warnings or bound.mapping == "unchecked"):
             told = "; ".join(w.message for w in prepared.request.warnings) or "mapping = unchecked"
             raise ConfigError(f"strict: {told}")
@@ -155,24 +157,13 @@ class Client:
 
         Raises ConfigError when nobody here handles its model, ProviderError as the job ended.
         """
-        bound = self.registry.resolve(receipt.ref, receipt.operation, Mode(mode))
-        await self.warm_start([bound])
-        return self.located(await settle_receipt(self.services, bound, receipt))
-
-    async def warm_start(self, bounds: Sequence[BoundHandler]) -> None:
-        """Let handlers import their SDKs and open their clients, once each, all at the same time."""
-        cold = {id(b.handler): b for b in bounds if id(b.handler) not in self._warm}
-        if cold:
-            await self.registry.warm_start(
-                list(cold.values()),
-                secrets=lambda bound: self.services.scope(bound.plugin, bound.secrets),
-                timeout=WARM_START_SECONDS,
-            )
-            self._warm |= set(cold)
+        bound = self.runtime.registry.resolve(receipt.ref, receipt.operation, Mode(mode))
+        await self.runtime.warm_start([bound])
+        return self.located(await settle_receipt(self.runtime.services, bound, receipt))
 
     def located(self, result: JobResult) -> JobResult:
         """The result with the place of each file on this machine, so that it can be saved and shown."""
-        blobs = self.services.blobs
+        blobs = self.runtime.services.blobs
         artifacts = (
             replace(a, location=blobs.path(a.file.sha256)) if isinstance(a, BlobArtifact) else a
             for a in result.artifacts
@@ -185,8 +176,8 @@ class Client:
         if operation is None and info is None:
             raise ConfigError(f"{target} is in no catalog here: say what it does, for example operation=image.generate")
         wanted = Operation(operation) if operation is not None else info.operation if info else Operation.TEXT_GENERATE
-        bound = self.registry.resolve(target, wanted, mode)
-        await self.warm_start([bound])
+        bound = self.runtime.registry.resolve(target, wanted, mode)
+        await self.runtime.warm_start([bound])
         return bound
 
     async def _job(self, bound: BoundHandler, attributes: Mapping[str, object], options: Mapping[str, object]) -> Job:
@@ -208,17 +199,17 @@ class Client:
             return value
         if not isinstance(value, (str, Path)):
             raise ConfigError(f"{name} takes a file's path, got {type(value).__name__}")
-        return await take_in(Path(value), self.services.blobs, name)
+        return await take_in(Path(value), self.runtime.services.blobs, name)
 
     async def _perform(self, call: PreparedCall, *, reuse: bool, on_unknown: OnUnknown) -> Paid:
         """`reuse` takes sample 0 as it is; else the first sample that nobody has paid for yet."""
         first = 0
         while not reuse:
             keys = {call.key(sample): sample for sample in range(first, first + SAMPLES_AT_ONCE)}
-            known = await self.services.ledger.get_many(keys)
+            known = await self.ledger.get_many(keys)
             fresh = (s for k, s in keys.items() if k not in known or known[k].state is CallState.FAILED)
             sample = next(fresh, None)
             if sample is not None:
-                return await self.pay_once.perform(call, sample, Ticket(run="", on_unknown=on_unknown))
+                return await self.runtime.pay_once.perform(call, sample, Ticket(run="", on_unknown=on_unknown))
             first += SAMPLES_AT_ONCE
-        return await self.pay_once.perform(call, 0, Ticket(run="", on_unknown=on_unknown))
+        return await self.runtime.pay_once.perform(call, 0, Ticket(run="", on_unknown=on_unknown))

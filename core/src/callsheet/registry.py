@@ -16,7 +16,6 @@ from callsheet.discovery import DENY_VARIABLE, FoundPlugin, normalised
 from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderTimeoutError, Sent
 from callsheet.handler import Handler, HandlerSpec, Invokes, RemoteJobs
 from callsheet.handler_choice import choose_spec, wires_of
-from callsheet.hookspecs import HandlerStart
 from callsheet.jobs import Job, ProviderRequest
 from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.plugin_host import PluginHost
@@ -156,11 +155,11 @@ class Registry:
             live = self._performer(ref, info)
         except _UnresolvedError:
             info = self._catalog.get(ref) or info
+            if ref.environment != "local":  # live, it would be refused, so it is refused here too
+                raise _no_environment(ref) from None
         specs = [spec for spec in self._host.handlers_of(simulator.name) if spec.simulates]
         spec = choose_spec(specs, ref=ref, operation=operation, wire=info.wire, plugin=simulator.distribution)
         if spec is None:
-            if ref.environment != "local":
-                raise _no_environment(ref)
             raise ConfigError(f"{simulator.label} cannot stand in for {ref}: it does not simulate {operation}")
         stand_in = _Performer(self._handler(spec, simulator), spec, simulator)
         return self._bind(ref, info, Mode.MOCK, stand_in, live or stand_in)
@@ -314,6 +313,8 @@ class Registry:
                 raise outcome
 
     async def _start(self, bound: BoundHandler, secrets: SecretScope, seconds: float) -> None:
+        from callsheet.hookspecs import HandlerStart
+
         start = WarmStart(provider=bound.ref.provider, secrets=secrets, log=_log(bound), timeout=seconds)
         try:
             async with asyncio.timeout(seconds):

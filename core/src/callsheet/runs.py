@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from callsheet.artifacts import Artifact, FileRef
 from callsheet.bindings import CompiledProducer
@@ -25,11 +24,9 @@ from callsheet.preparation import Preparer
 from callsheet.registry import BoundHandler
 from callsheet.result_check import has_all_files
 from callsheet.runner import JobOutcome, JobStatus, Runner, RunOptions
+from callsheet.runtime import Runtime
 from callsheet.sheet import CallSheet
 from callsheet.storage import RunRecord
-
-if TYPE_CHECKING:
-    from callsheet.client import Client
 
 __all__ = ["Run", "RunRequest", "SheetRun"]
 
@@ -102,12 +99,12 @@ class Run:
 class SheetRun:
     """One sheet, made ready: expanded, its models resolved, its files taken in."""
 
-    def __init__(self, client: Client, sheet: CallSheet, request: RunRequest, expansion: Expansion) -> None:
-        self._client = client
+    def __init__(self, runtime: Runtime, sheet: CallSheet, request: RunRequest, expansion: Expansion) -> None:
+        self._runtime = runtime
         self._request = request
         self._expansion = expansion
         self._sheet = sheet
-        self._sheet_id = client.project.sheet_id(sheet.source)
+        self._sheet_id = runtime.project.sheet_id(sheet.source)
         # what satisfied a job is remembered apart for live and mocked runs, what the user selected is not
         self._picks_id = f"{self._sheet_id}#{request.mode.value}"
         self._notes: list[str] = []
@@ -117,22 +114,22 @@ class SheetRun:
         self._files: Mapping[Path, FileRef] = {}
 
     @classmethod
-    async def prepare(cls, client: Client, sheet: CallSheet, request: RunRequest) -> SheetRun:
+    async def prepare(cls, runtime: Runtime, sheet: CallSheet, request: RunRequest) -> SheetRun:
         """Everything that can be wrong with a sheet is found here, before any money. Raises ConfigError, PluginError."""
-        ledger = client.services.ledger
-        sheet_id = client.project.sheet_id(sheet.source)
+        ledger = runtime.services.ledger
+        sheet_id = runtime.project.sheet_id(sheet.source)
         kept = {} if request.reset_selection else await ledger.selection(sheet_id)
         kept = {name: ref for name, ref in kept.items() if name in sheet.producers}
         for name in request.mock - sheet.producers.keys():
             raise ConfigError(f"has no producer {name!r} to mock", where=sheet.source.name)
         chosen = sheet.with_inputs(request.inputs).with_models({**kept, **request.models})
-        expansion = expand(chosen, client.project.folder)
-        run = cls(client, chosen, request, expansion)
+        expansion = expand(chosen, runtime.project.folder)
+        run = cls(runtime, chosen, request, expansion)
         run._selected = {**kept, **request.models}
         run._note_selection(kept)
         run._check_models()
-        run._files = await take_in_all(expansion.files, client.services.blobs)
-        run._pinned = await pinned_artifacts(expansion, client.services.blobs)
+        run._files = await take_in_all(expansion.files, runtime.services.blobs)
+        run._pinned = await pinned_artifacts(expansion, runtime.services.blobs)
         return run
 
     async def plan(self) -> Plan:
@@ -157,14 +154,14 @@ class SheetRun:
             sheet=self._picks_id,
             expansion=self._expansion,
             preparer=self._preparer(),
-            pay_once=self._client.pay_once,
-            services=self._client.services,
+            pay_once=self._runtime.pay_once,
+            services=self._runtime.services,
             options=self._options(),
             pinned=self._pinned,
             prior=await self._prior(),
         )
         try:
-            await self._client.warm_start(self._bounds())
+            await self._runtime.warm_start(self._bounds())
             outcomes = await runner.run()
         except asyncio.CancelledError:
             await asyncio.shield(self._finish(run_id, "cancelled", runner.outcomes, output, plan))
@@ -175,7 +172,7 @@ class SheetRun:
         return await self._finish(run_id, _status(outcomes), outcomes, output, plan)
 
     async def _begin(self, output: Path) -> str:
-        ledger = self._client.services.ledger
+        ledger = self._runtime.services.ledger
         for name, ref in self._request.models.items():
             await ledger.set_selection(self._sheet_id, name, ref)
         if self._request.reset_selection:
@@ -192,7 +189,7 @@ class SheetRun:
             mode=self._mode_name(),
             status="running",
             owner=ledger.owner.id,
-            started=self._client.services.clock(),
+            started=self._runtime.services.clock(),
             ended=None,
             output=str(output),
             request={**self._request.to_json(), "models": dict(self._selected), "title": self._sheet.title},
@@ -203,13 +200,13 @@ class SheetRun:
     async def _finish(
         self, run_id: str, status: str, outcomes: Mapping[str, JobOutcome], output: OutputFolder, plan: Plan
     ) -> Run:
-        ledger = self._client.services.ledger
+        ledger = self._runtime.services.ledger
         untold = (JobStatus.SKIPPED, JobStatus.CANCELLED)
         events = [(f"job.{o.status}", o.id, {"detail": o.detail}) for o in outcomes.values() if o.status in untold]
         record = await ledger.finish_run(run_id, status, events=[*events, ("run.finished", "", {"status": status})])
         manifest = build_manifest(record, self._sheet.title, await ledger.events(run_id))
         results = {name: outcome.artifacts for name, outcome in outcomes.items()}
-        files = output.write(manifest, results, self._client.services.blobs)
+        files = output.write(manifest, results, self._runtime.services.blobs)
         return Run(
             id=run_id,
             status=status,
@@ -223,14 +220,14 @@ class SheetRun:
 
     def _options(self) -> RunOptions:
         request = self._request
-        return RunOptions(self._client.settings.concurrency, request.fail_fast, request.strict, request.on_unknown)
+        return RunOptions(self._runtime.settings.concurrency, request.fail_fast, request.strict, request.on_unknown)
 
     def _preparer(self) -> Preparer:
-        return Preparer(self._expansion, self._resolve, self._mode_of, self._files, self._client.settings.salt)
+        return Preparer(self._expansion, self._resolve, self._mode_of, self._files, self._runtime.settings.salt)
 
     def _resolve(self, name: str, compiled: CompiledProducer, mode: Mode) -> BoundHandler:
-        ref = self._client.catalog.find(name)
-        return self._client.registry.resolve(ref, compiled.producer.operation, mode)
+        ref = self._runtime.catalog.find(name)
+        return self._runtime.registry.resolve(ref, compiled.producer.operation, mode)
 
     def _mode_of(self, producer: str) -> Mode:
         return Mode.MOCK if producer in self._request.mock else self._request.mode
@@ -262,13 +259,13 @@ class SheetRun:
                 self._notes.append(f"{name} uses {ref}, chosen earlier with --model; --reset-selection forgets it")
 
     async def _prior(self) -> dict[str, PriorParts]:
-        picks = await self._client.services.ledger.picks(self._picks_id)
+        picks = await self._runtime.services.ledger.picks(self._picks_id)
         return {job: PriorParts(pick.key, pick.parts) for job, pick in picks.items()}
 
     async def _paid_results(self, keys: object) -> Mapping[str, JobResult]:
         assert isinstance(keys, list)
-        records = await self._client.services.ledger.get_many(keys)
-        blobs = self._client.services.blobs
+        records = await self._runtime.services.ledger.get_many(keys)
+        blobs = self._runtime.services.blobs
         results = {key: record.result for key, record in records.items() if record.result is not None}
         return {key: result for key, result in results.items() if has_all_files(result, blobs)}
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from callsheet.stores.ledger import Ledger
 from callsheet.stores.owners import Owner
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 
 import pytest
+
 from callsheet.artifacts import FileRef
 from callsheet.errors import CallsheetError
 from callsheet.storage import BlobStore
@@ -41,6 +42,20 @@ async def test_what_is_put_can_be_read(blobs, size, streamed):
     assert blobs.verify(file.sha256) == ""
     assert blobs.list_digests() == [file.sha256]
     assert not left_over(blobs)
+
+
+async def test_streams_in_tiny_chunks_and_in_one_reused_buffer(blobs):
+    """Both give what was sent, not what the buffer held later."""
+    data = os.urandom(1_200_000)
+
+    async def reused():
+        buffer = bytearray(5_000)
+        for start in range(0, len(data), 5_000):
+            buffer[:] = data[start : start + 5_000]
+            yield buffer
+
+    for stream in (pieces(data, 1_000), reused()):
+        assert await blobs.read(await blobs.put(stream, "video/mp4")) == data
 
 
 async def test_a_known_file_is_not_written_again(blobs, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from callsheet.errors import ConfigError
 from callsheet.stores import filesystem
 from callsheet.stores.filesystem import make_folder, network_type, refuse_network

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+
 from callsheet.artifacts import BlobArtifact, FileRef, TextArtifact
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.jobs import Attempt, Expected, JobResult, Receipt

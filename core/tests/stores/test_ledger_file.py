@@ -7,6 +7,7 @@ import sqlite3
 import threading
 
 import pytest
+
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.storage import CallState
 from callsheet.stores import schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.storage import Event, RunRecord
 from callsheet.stores.ledger import Ledger

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from callsheet.errors import ConfigError
 from callsheet.stores import owners
 from callsheet.stores.owners import Owner

@@ -7,6 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from callsheet.artifacts import BlobArtifact, FileRef, JsonArtifact, TextArtifact
 from callsheet.errors import CallsheetError
 from callsheet.jobs import CallWarning, Expected, JobResult, Receipt, Usage, WarningKind
@@ -23,8 +26,6 @@ from callsheet.stores.records import (
     encode_receipt,
     encode_result,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 # Every character, lone surrogates too: vendors send them.
 texts = st.text(st.characters(), max_size=20)

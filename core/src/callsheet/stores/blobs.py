@@ -19,7 +19,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _INLINE = 64 * 1024
 """Bytes below which a thread costs more than the work."""
 _PIECE = 1024 * 1024
-"""Bytes gathered from a stream before they are hashed and written at once."""
+"""Bytes gathered from a stream (not copied) before they are hashed and written at once."""
 
 
 class LocalBlobs:
@@ -129,18 +129,20 @@ class LocalBlobs:
 
     async def _put_stream(self, chunks: AsyncIterable[bytes]) -> tuple[str, int]:
         draft: Draft | None = None
-        gathered = bytearray()
+        gathered: list[bytes] = []
+        size = 0
         try:
             async for chunk in chunks:
-                gathered += chunk
-                if len(gathered) >= _PIECE:
+                gathered.append(bytes(chunk))  # costs nothing for bytes; a stream that reuses its buffer is copied
+                size += len(chunk)
+                if size >= _PIECE:
                     draft = draft or Draft(self._drafts)
-                    await asyncio.to_thread(draft.write, gathered)
-                    gathered = bytearray()
+                    await asyncio.to_thread(draft.write, *gathered)
+                    gathered, size = [], 0
             if draft is None:
-                return await self._put_whole(bytes(gathered))
+                return await self._put_whole(b"".join(gathered))
             if gathered:
-                await asyncio.to_thread(draft.write, gathered)
+                await asyncio.to_thread(draft.write, *gathered)
             return await asyncio.to_thread(draft.finish, self._files)
         finally:
             if draft is not None:

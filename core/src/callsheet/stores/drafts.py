@@ -33,17 +33,19 @@ class Draft:
         except OSError as error:
             raise _refused(folder, error) from error
 
-    def write(self, data: bytes | bytearray) -> None:
-        """Append. Raises CallsheetError when the disk refuses."""
+    def write(self, *chunks: bytes) -> None:
+        """Append the chunks. Raises CallsheetError when the disk refuses."""
         try:
             with self._busy:
                 if self._dropped:
                     return
-                self._hash.update(data)
-                self._size += len(data)
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(self._file, rest) :]
+                # Many small chunks are joined, to save system calls; large ones are not copied.
+                for chunk in chunks if len(chunks) <= 64 else (b"".join(chunks),):
+                    self._hash.update(chunk)
+                    self._size += len(chunk)
+                    rest = memoryview(chunk)
+                    while rest:
+                        rest = rest[os.write(self._file, rest) :]
         except OSError as error:
             raise _refused(self._path, error) from error
         finally:

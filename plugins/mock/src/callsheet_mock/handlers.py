@@ -18,7 +18,6 @@ from callsheet.plugin import (
     RemoteStatus,
     Sent,
 )
-
 from callsheet_mock.journal import Journal
 from callsheet_mock.making import make_result
 from callsheet_mock.mapping import request_for

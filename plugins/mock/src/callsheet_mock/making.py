@@ -19,7 +19,6 @@ from callsheet.plugin import (
     Usage,
     WarningKind,
 )
-
 from callsheet_mock.content.embedding import embedding
 from callsheet_mock.content.json_values import UnsatisfiableSchema, example
 from callsheet_mock.content.mp3 import mp3

@@ -18,7 +18,6 @@ from callsheet.plugin import (
     TranscribeInputs,
     VideoInputs,
 )
-
 from callsheet_mock.sizes import frame_size, picture_size
 
 __all__ = ["VIDEO_FPS", "VIDEO_SECONDS", "request_for", "spoken_text"]

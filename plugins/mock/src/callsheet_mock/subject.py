@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from callsheet.plugin import JobContext, SpeechInputs
-
 from callsheet_mock.content.prose import speech_seconds
 from callsheet_mock.content.seeds import Seed
 from callsheet_mock.mapping import spoken_text

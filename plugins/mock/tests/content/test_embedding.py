@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from callsheet_mock.content.embedding import embedding
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet_mock.content.embedding import embedding
 
 
 @given(st.text(), st.integers(1, 400))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from callsheet_mock.content.font import ADVANCE, GLYPH_HEIGHT, PITCH, fit, raster, wrap
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet_mock.content.font import ADVANCE, GLYPH_HEIGHT, PITCH, fit, raster, wrap
 
 
 def test_all_printable_characters_differ() -> None:

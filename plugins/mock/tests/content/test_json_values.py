@@ -7,10 +7,11 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from callsheet_mock.content.json_values import UnsatisfiableSchema, example
-from callsheet_mock.content.seeds import Seed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from callsheet_mock.content.json_values import UnsatisfiableSchema, example
+from callsheet_mock.content.seeds import Seed
 
 TREE = {
     "$defs": {

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import pytest
+
 from callsheet_mock.content.mp3 import mp3
 
 

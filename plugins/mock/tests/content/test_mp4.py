@@ -7,11 +7,12 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from callsheet_mock.content.mp4 import mp4
-from callsheet_mock.content.seeds import Seed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from callsheet_mock.content.mp4 import mp4
+from callsheet_mock.content.seeds import Seed
 
 LINES = ["model tiny-1", "A goat on the ridge at first light, looking down"]
 SIZES = [

@@ -7,12 +7,13 @@ import io
 import zlib
 
 import pytest
-from callsheet_mock.content.deflate import RunDeflater
-from callsheet_mock.content.png import png
-from callsheet_mock.content.seeds import Seed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from callsheet_mock.content.deflate import RunDeflater
+from callsheet_mock.content.png import png
+from callsheet_mock.content.seeds import Seed
 
 LINES = ["model tiny-1", "A goat on the ridge at first light"]
 

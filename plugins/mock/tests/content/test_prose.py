@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from callsheet_mock.content.prose import paragraph, speech_seconds, words
-from callsheet_mock.content.seeds import Seed
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet_mock.content.prose import paragraph, speech_seconds, words
+from callsheet_mock.content.seeds import Seed
 
 
 @given(st.binary(max_size=4), st.integers(1, 120))

@@ -7,6 +7,7 @@ import warnings
 
 import jsonschema_rs
 import pytest
+
 from callsheet_mock.content.regex import matching, python_pattern
 from callsheet_mock.content.seeds import Seed
 

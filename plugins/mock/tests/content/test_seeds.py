@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from callsheet_mock.content.seeds import Seed
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet_mock.content.seeds import Seed
 
 
 @given(st.binary(max_size=20), st.integers(-(10**12), 10**12), st.integers(0, 10**12))

@@ -8,10 +8,11 @@ import wave
 from typing import Any
 
 import pytest
-from callsheet_mock.content.seeds import Seed
-from callsheet_mock.content.wav import wav
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from callsheet_mock.content.seeds import Seed
+from callsheet_mock.content.wav import wav
 
 
 @settings(max_examples=30, deadline=None)

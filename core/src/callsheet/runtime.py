@@ -1,0 +1,41 @@
+"""What an open project consists of: the values and services that planning, running and calling share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from callsheet.catalog import Catalog
+from callsheet.pay_once import PayOnce
+from callsheet.project import Project
+from callsheet.registry import BoundHandler, Registry
+from callsheet.services import Services
+from callsheet.settings import Settings
+
+__all__ = ["Runtime"]
+
+WARM_START_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One open project."""
+
+    project: Project
+    settings: Settings
+    services: Services
+    registry: Registry
+    catalog: Catalog
+    pay_once: PayOnce
+    _warm: set[int] = field(default_factory=set)
+
+    async def warm_start(self, bounds: Sequence[BoundHandler]) -> None:
+        """Let handlers import their SDKs and open their clients, once each, all at the same time."""
+        cold = {id(b.handler): b for b in bounds if id(b.handler) not in self._warm}
+        if cold:
+            await self.registry.warm_start(
+                list(cold.values()),
+                secrets=lambda bound: self.services.scope(bound.plugin, bound.secrets),
+                timeout=WARM_START_SECONDS,
+            )
+            self._warm.update(cold)
