@@ -8,14 +8,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from callsheet.catalog import Catalog
+from callsheet.client import Client
 from callsheet.discovery import Discovery, discover
-from callsheet.plugin import HandlerSpec, Job, JobResult, ProviderRequest, TextArtifact, hookimpl
+from callsheet.plugin import (
+    AbortOutcome,
+    Expected,
+    HandlerSpec,
+    Job,
+    JobContext,
+    JobResult,
+    ProviderRequest,
+    Receipt,
+    RemoteState,
+    RemoteStatus,
+    TextArtifact,
+    hookimpl,
+)
 from callsheet.plugin_host import PluginHost
 from callsheet.plugin_manifest import PluginManifest
+from callsheet.project import Project
 from callsheet.registry import Registry
 from callsheet.settings import Settings
 
@@ -131,3 +147,173 @@ def registry_of(*extra: object, settings: Settings | None = None, environ: Mappi
 def fakes() -> SimpleNamespace:
     """The makers of fake plugins: test modules cannot import each other."""
     return SimpleNamespace(EchoHandler=EchoHandler, PluginOf=PluginOf, manifest=manifest, registry_of=registry_of)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio."""
+    return "asyncio"
+
+
+class Acme:
+    """A provider whose every answer a test scripts: by job id, a list of outcomes taken one after the other.
+
+    An outcome is an exception to raise, a result to give, or an async callable of (request, context). What is not
+    scripted is answered with a text that repeats the prompt.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.polled: list[str] = []
+        self.aborted: list[str] = []
+        self.script: dict[str, list[Any]] = {}
+        self.polls: dict[str, list[Any]] = {}
+        self.abort_outcome: AbortOutcome = AbortOutcome.STOPPED
+        self.found: Any = None
+        self.slept: list[float] = []
+        self.events: list[Any] = []
+
+    @hookimpl
+    def callsheet_register_handlers(self) -> Iterable[HandlerSpec]:
+        """One wire for answers, one for remote jobs, one for remote jobs that can be found again."""
+        return [
+            HandlerSpec(provider="acme", wire="answer", factory=lambda: AcmeAnswers(self)),
+            HandlerSpec(provider="acme", wire="job", factory=lambda: AcmeJobs(self)),
+            HandlerSpec(provider="acme", wire="found", factory=lambda: AcmeFound(self)),
+        ]
+
+    @hookimpl
+    def callsheet_job_event(self, event: Any) -> None:
+        """Keep every event."""
+        self.events.append(event)
+
+    async def sleep(self, seconds: float) -> None:
+        """Instead of waiting."""
+        self.slept.append(seconds)
+
+    async def answer(self, request: ProviderRequest, context: JobContext) -> Any:
+        """The next scripted outcome of this job."""
+        self.sent.append(context.job.id)
+        outcomes = self.script.get(context.job.id, [])
+        outcome = outcomes.pop(0) if outcomes else None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if callable(outcome):
+            return await outcome(request, context)
+        return outcome or JobResult((TextArtifact(f"re: {request.body['prompt']} #{context.sample}"),))
+
+
+class AcmeAnswers:
+    """One-shot."""
+
+    def __init__(self, acme: Acme) -> None:
+        self.acme = acme
+
+    def prepare(self, job: Job) -> ProviderRequest:
+        """The prompt and the options."""
+        body = {"prompt": getattr(job.inputs, "prompt", None), **job.options}
+        files = {f: getattr(job.inputs, f, None) for f in ("images", "image") if getattr(job.inputs, f, None)}
+        expects = (Expected("text", "text/plain"),) if job.operation == "text.generate" else ()
+        return ProviderRequest(job.ref, job.operation, {**body, **files}, expects, {"run": 1.0})
+
+    async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
+        """As scripted."""
+        return await self.acme.answer(request, context)
+
+
+class AcmeJobs(AcmeAnswers):
+    """Remote jobs."""
+
+    invoke = None  # type: ignore[assignment]
+
+    async def submit(self, request: ProviderRequest, context: JobContext) -> Receipt:
+        """As scripted, else a receipt."""
+        result = await self.acme.answer(request, context)
+        if isinstance(result, Receipt):
+            return result
+        return self.receipt(request, context, result.artifacts[0].text)
+
+    def receipt(self, request: ProviderRequest, context: JobContext, text: str = "found") -> Receipt:
+        """A receipt that carries its own result."""
+        return Receipt(
+            ref=request.ref,
+            operation=request.operation,
+            job_id=f"remote-{context.job.id}",
+            key=context.key,
+            request_digest=context.request_digest,
+            expects=request.expects,
+            created=context.clock(),
+            state={"text": text},
+        )
+
+    async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:
+        """As scripted by job id, else done."""
+        self.acme.polled.append(receipt.job_id)
+        outcomes = self.acme.polls.get(receipt.job_id, [])
+        outcome = outcomes.pop(0) if outcomes else RemoteStatus(RemoteState.SUCCEEDED)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return await outcome() if callable(outcome) else outcome
+
+    async def collect(self, receipt: Receipt, context: JobContext) -> JobResult:
+        """What the receipt says."""
+        return JobResult((TextArtifact(str(receipt.state["text"])),))
+
+    async def abort(self, receipt: Receipt, context: JobContext) -> AbortOutcome:
+        """As scripted."""
+        self.acme.aborted.append(receipt.job_id)
+        return self.acme.abort_outcome
+
+
+class AcmeFound(AcmeJobs):
+    """Remote jobs that can be asked for when the receipt was lost."""
+
+    async def find(self, request: ProviderRequest, since: float, context: JobContext) -> Any:
+        """As scripted: an exception, None, or True for a receipt."""
+        if isinstance(self.acme.found, BaseException):
+            raise self.acme.found
+        return self.receipt(request, context) if self.acme.found else None
+
+
+ACME_ROWS = (
+    {"model": "text", "operation": "text.generate", "wire": "answer"},
+    {"model": "other", "operation": "text.generate", "wire": "answer"},
+    {"model": "picture", "operation": "image.generate", "wire": "answer"},
+    {"model": "job", "operation": "text.generate", "wire": "job"},
+    {"model": "found", "operation": "text.generate", "wire": "found"},
+    {
+        "model": "priced",
+        "operation": "text.generate",
+        "wire": "answer",
+        "price": [{"per": "run", "usd": 0.25, "as_of": "2026-11-01", "source": "acme.example/prices"}],
+    },
+)
+
+
+@dataclass
+class Studio:
+    """A project folder with the scripted provider; `open()` is a fresh process's view of it."""
+
+    folder: Path
+    acme: Acme = field(default_factory=Acme)
+
+    def open(self, **options: Any) -> Any:
+        """A client of this project, to be awaited."""
+        host = PluginHost(Discovery(), extra=[("acme", self.acme, manifest("acme", *ACME_ROWS))])
+        options.setdefault("settings", Settings())
+        return Client.open(Project.at(self.folder), host=host, sleep=self.acme.sleep, **options)
+
+    def sheet(self, text: str, **files: str) -> Path:
+        """Write sheet.toml (and other files, by name with _ for .) and return its folder."""
+        (self.folder / "sheet.toml").write_text(text, encoding="utf-8")
+        for name, content in files.items():
+            (self.folder / name.replace("_", ".")).write_text(content, encoding="utf-8")
+        return self.folder
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    """An empty project with the scripted provider."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Studio(folder)

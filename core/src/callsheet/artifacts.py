@@ -15,25 +15,44 @@ EXTENSIONS = {
     "application/pdf": "pdf",
     "audio/aac": "aac",
     "audio/flac": "flac",
+    "audio/mp4": "m4a",
     "audio/mpeg": "mp3",
     "audio/ogg": "ogg",
     "audio/opus": "opus",
     "audio/wav": "wav",
+    "audio/webm": "weba",
+    "image/avif": "avif",
     "image/gif": "gif",
+    "image/heic": "heic",
     "image/jpeg": "jpg",
     "image/png": "png",
     "image/svg+xml": "svg",
     "image/webp": "webp",
+    "text/csv": "csv",
+    "text/html": "html",
     "text/markdown": "md",
     "text/plain": "txt",
+    "text/vtt": "vtt",
     "video/mp4": "mp4",
+    "video/quicktime": "mov",
     "video/webm": "webm",
+}
+
+_ALIASES = {
+    "audio/mp3": "mp3",
+    "audio/vnd.wave": "wav",
+    "audio/wave": "wav",
+    "audio/x-flac": "flac",
+    "audio/x-m4a": "m4a",
+    "audio/x-wav": "wav",
+    "image/jpg": "jpg",
 }
 
 
 def extension_for(media_type: str) -> str:
     """The file extension (no dot) for a media type; `bin` when it is not known."""
-    return EXTENSIONS.get(media_type.partition(";")[0].strip().lower(), "bin")
+    plain = media_type.partition(";")[0].strip().lower()
+    return EXTENSIONS.get(plain) or _ALIASES.get(plain, "bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +85,8 @@ class TextArtifact:
         return target
 
     def data(self) -> bytes:
-        """The bytes of the artifact's file."""
-        return self.text.encode()
+        """The bytes of the artifact's file; half a surrogate pair, which UTF-8 cannot hold, becomes `?`."""
+        return self.text.encode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +104,11 @@ class JsonArtifact:
         return target
 
     def data(self) -> bytes:
-        """The bytes of the artifact's file."""
+        """The bytes of the artifact's file. Raises ValueError or TypeError for a value that is not JSON."""
         import json
 
-        return (json.dumps(self.value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        text = json.dumps(self.value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return text.encode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)

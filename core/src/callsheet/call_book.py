@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,12 @@ from callsheet.preparation import PreparedCall
 from callsheet.run_events import result_summary
 from callsheet.services import Services
 from callsheet.storage import CallState, Failure
-from callsheet.stores.ledger import Claim, EventRow, Pick
+from callsheet.stores.ledger import Claim, EventRow, LostOwnershipError, Pick
 
 __all__ = ["CallBook"]
+
+WRITE_AGAIN_AFTER = (0.5, 2.0, 8.0)
+"""Seconds between the tries to record something that was paid for."""
 
 
 @dataclass(slots=True)
@@ -54,9 +57,10 @@ class CallBook:
         """Ask to work on the call."""
         return await self.services.ledger.claim(self.key, events=[self.event("job.started")], **self._new())
 
-    async def reclaim(self) -> Claim:
-        """Claim a call of unknown outcome anew."""
-        return await self.services.ledger.reclaim(self.key, events=[self.event("job.started")], **self._new())
+    async def reclaim(self, lost: int | None = None) -> Claim:
+        """Claim a call of unknown outcome anew, or one whose result (of epoch `lost`) is not in the store any more."""
+        events = [self.event("job.started")]
+        return await self.services.ledger.reclaim(self.key, lost=lost, events=events, **self._new())
 
     async def sending(self) -> None:
         """Durable before the first byte leaves."""
@@ -71,22 +75,28 @@ class CallBook:
 
     async def submitted(self, receipt: Receipt) -> None:
         """The provider works on it; from here on it is polled and never sent again."""
-        await self._advance(CallState.SUBMITTED, self.event("job.submitted", job_id=receipt.job_id), receipt=receipt)
+        event = self.event("job.submitted", job_id=receipt.job_id)
+        await self._surely(lambda: self._advance(CallState.SUBMITTED, event, receipt=receipt))
 
     async def succeeded(self, result: JobResult) -> None:
         """The result is durable before anybody uses it."""
         cost = self._cost(result)
         body = {"sample": self.sample, "cost": cost.as_json(), **result_summary(result), **self.note}
         pick = Pick(self.sheet, self.call.job.id, self.key, self.ref, self.call.parts) if self.sheet else None
-        await self.services.ledger.advance(
-            self.key,
-            self.epoch,
-            CallState.SUCCEEDED,
-            result=result,
-            attempt=self._attempt("succeeded", cost=cost),
-            pick=pick,
-            events=[self.event("job.succeeded", **body)],
-        )
+        attempt, event = self._attempt("succeeded", cost=cost), self.event("job.succeeded", **body)
+
+        async def write() -> None:
+            await self.services.ledger.advance(
+                self.key,
+                self.epoch,
+                CallState.SUCCEEDED,
+                result=result,
+                attempt=attempt,
+                pick=pick,
+                events=[event],
+            )
+
+        await self._surely(write)
 
     async def failed(self, error: CallsheetError) -> None:
         """The call failed, or nobody knows (`sent` of the error says which)."""
@@ -117,6 +127,18 @@ class CallBook:
     def event(self, name: str, **body: object) -> EventRow:
         """An event of this call."""
         return (name, self.call.job.id, {"key": self.key, "ref": self.ref, **body})
+
+    async def _surely(self, write: Callable[[], Awaitable[None]]) -> None:
+        """What was paid for must not be lost to a full disk or a locked file: keep it in memory and try again."""
+        for wait in WRITE_AGAIN_AFTER:
+            try:
+                return await write()
+            except LostOwnershipError:
+                raise
+            except CallsheetError as error:
+                self.services.log.warning("ledger.write_failed", job=self.call.job.id, error=str(error), again_in=wait)
+                await self.services.sleep(wait)
+        return await write()
 
     async def _advance(self, state: CallState, event: EventRow, receipt: Receipt | None = None) -> None:
         await self.services.ledger.advance(self.key, self.epoch, state, receipt=receipt, events=[event])
@@ -152,7 +174,7 @@ class CallBook:
     def _attempt(self, outcome: AttemptOutcome, failure: Failure | None = None, cost: Cost | None = None) -> Attempt:
         return Attempt(
             ref=self.call.job.ref,
-            number=self.attempts,
+            number=self.epoch,
             started=self._started,
             ended=self.services.clock(),
             outcome=outcome,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -67,8 +68,9 @@ class Client:
         discovery: Discovery | None = None,
         host: PluginHost | None = None,
         durable: bool = True,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> Client:
-        """Open a project. `durable=False` keeps the ledger in memory: nothing is remembered."""
+        """Open a project. `durable=False` keeps the ledger in memory: nothing is remembered. `sleep` is for tests."""
         found = discovery or discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
         host = host or PluginHost(found)
         catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases)
@@ -88,6 +90,7 @@ class Client:
                 secrets=secrets or EnvSecrets(os.environ),
                 redactor=Redactor(),
                 state=project.state,
+                sleep=sleep,
             )
             client = cls(Runtime(project, settings, services, registry, catalog, PayOnce(services)))
             client._exits = exits.pop_all()

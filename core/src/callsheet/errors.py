@@ -116,8 +116,8 @@ class ConfigError(CallsheetError):
     """
 
     def __init__(self, message: str, *, where: str = "", missing: bool = False) -> None:
-        super().__init__(f"{where}: {message}" if where else message)
-        self.where = where
+        self.where = "".join(c if c.isprintable() else repr(c)[1:-1] for c in where)
+        super().__init__(f"{self.where}: {message}" if where else message)
         self.exit_code = 3 if missing else 2
 
 

@@ -36,7 +36,7 @@ def raise_failure(failure: Failure) -> None:
         raise {"plugin": PluginError, "config": ConfigError}.get(failure.kind, CallsheetError)(failure.message)
     raise error_for(ErrorKind(failure.kind))(
         failure.message,
-        sent=Sent(failure.sent),
+        sent=Sent(failure.sent) if failure.sent in list(Sent) else Sent.UNKNOWN,
         retryable=failure.retryable,
         retry_after=failure.retry_after,
         status_code=failure.status_code,

@@ -38,9 +38,15 @@ __all__ = [
     "inputs_type",
     "list_attributes",
     "parse_inputs",
+    "text_attributes",
 ]
 
-_STRICT: dict[str, object] = {"extra": "forbid", "hide_input_in_errors": True, "coerce_numbers_to_str": True}
+_STRICT: dict[str, object] = {
+    "extra": "forbid",
+    "hide_input_in_errors": True,
+    "coerce_numbers_to_str": True,
+    "allow_inf_nan": False,
+}
 _SIZE = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}")
 _RATIO = re.compile(r"[1-9]\d{0,3}:[1-9]\d{0,3}")
 
@@ -262,6 +268,11 @@ def file_attributes(operation: Operation) -> frozenset[str]:
 def list_attributes(operation: Operation) -> frozenset[str]:
     """The attributes which take several values."""
     return frozenset(f.name for f in fields(_TYPES[operation]) if str(f.type).startswith("tuple"))
+
+
+def text_attributes(operation: Operation) -> frozenset[str]:
+    """The attributes which take one text: JSON data in their place is written out as JSON."""
+    return frozenset(f.name for f in fields(_TYPES[operation]) if str(f.type).startswith("str"))
 
 
 @cache

@@ -42,11 +42,14 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
     """The manifest as JSON data, with the last event's `seq` and a digest over all the rest."""
     jobs: dict[str, dict[str, object]] = {}
     attempts: dict[str, list[dict[str, object]]] = {}
+    spent: list[Cost] = []
     seq, status, ended = 0, run.status, run.ended
     for event in events:
         seq = event.seq
         if event.type == "run.finished":
             status, ended = str(event.body.get("status", run.status)), event.at
+        if event.type == "job.succeeded" and isinstance(cost := event.body.get("cost"), Mapping):
+            spent.append(cost_from_json(cost))  # also when a later part of the same run finds the result in the store
         if event.job and event.type in _STATUS:
             jobs[event.job] = _job(event)
         if event.job and event.type in ("attempt.failed", "attempt.lost"):
@@ -64,7 +67,7 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
         "started": run.started,
         "ended": ended,
         "counts": dict(sorted(Counter(str(job["status"]) for job in jobs.values()).items())),
-        "cost": _cost(jobs.values()).as_json(),
+        "cost": total(spent).as_json(),
         "jobs": [jobs[name] for name in sorted(jobs, key=_natural)],
         "seq": seq,
     }
@@ -80,7 +83,7 @@ def _job(event: Event) -> dict[str, object]:
     assert isinstance(artifacts, list)
     many = len(artifacts) > 1
     job["artifacts"] = [
-        {"file": file_name(producer, index, number if many else None, str(a["media_type"])), **a}
+        {**a, "file": file_name(producer, index, number if many else None, str(a["media_type"]))}
         for number, a in enumerate(artifacts)
     ]
     return job
@@ -89,11 +92,6 @@ def _job(event: Event) -> dict[str, object]:
 def _natural(job: str) -> tuple[str, int]:
     producer, _, rest = job.partition("[")
     return producer, int(rest[:-1]) if rest else -1
-
-
-def _cost(jobs: Iterable[Mapping[str, object]]) -> Cost:
-    spent = [job["cost"] for job in jobs if job["status"] == "executed" and "cost" in job]
-    return total(cost_from_json(cost) for cost in spent if isinstance(cost, Mapping))
 
 
 def cost_from_json(value: Mapping[str, object]) -> Cost:

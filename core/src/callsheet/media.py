@@ -20,6 +20,16 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"\x1aE\xdf\xa3", "video/webm"),
 )
 _RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp"}
+_BRANDS = {
+    b"M4A ": "audio/mp4",
+    b"M4B ": "audio/mp4",
+    b"qt  ": "video/quicktime",
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heic",
+}
 _ADTS = (b"\xff\xf1", b"\xff\xf9")
 _MPEG = tuple(bytes((0xFF, second)) for second in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xE2))
 
@@ -32,7 +42,7 @@ def sniff(head: bytes) -> str | None:
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
-        return "audio/mp4" if head[8:12] in (b"M4A ", b"M4B ") else "video/mp4"
+        return _BRANDS.get(head[8:12], "video/mp4")
     if head[:4] == b"OggS":
         return "audio/opus" if b"OpusHead" in head else "audio/ogg"
     if head[:2] in _ADTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -77,6 +78,8 @@ def estimate(rows: Iterable[PriceRow], units: Mapping[str, float]) -> Cost:
     missing = sorted(row.per for row in priced if row.per not in units)
     if missing:
         return Cost.unknown(f"the number of {', '.join(missing)} is not known before the call")
+    if not all(math.isfinite(units[row.per]) and units[row.per] >= 0 for row in priced):
+        return Cost.unknown("the plugin counts units that are no number")
     return Cost.exactly(sum((row.usd * Decimal(str(units[row.per])) for row in priced), Decimal(0)))
 
 
@@ -91,5 +94,6 @@ def total(costs: Iterable[Cost]) -> Cost:
         else:
             low, high = low + cost.low, high + cost.high
     if reasons:
-        return Cost.unknown("; ".join(reasons) + (f"; the known part is ${_plain(low)}" if low else ""))
+        known = [f"the known part is {Cost(low, high)}"] if high else []
+        return Cost.unknown("; ".join([*filter(None, reasons), *known]))
     return Cost(low, high)

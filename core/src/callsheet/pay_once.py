@@ -16,7 +16,7 @@ from callsheet.hookspecs import AbortCall, InvokeCall
 from callsheet.jobs import AbortOutcome, JobResult, Receipt
 from callsheet.models import Operation
 from callsheet.preparation import PreparedCall
-from callsheet.result_check import check_result
+from callsheet.result_check import check_result, has_all_files
 from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState
 from callsheet.stores.ledger import Claim
@@ -78,6 +78,10 @@ class Paid:
     attempts: int
 
 
+class _FlightCancelledError(JobCancelledError):
+    """The task that performed a shared call was cancelled; its twins take over."""
+
+
 class PayOnce:
     """Performs calls against the ledger. One for a process: equal calls in flight share one request."""
 
@@ -95,8 +99,8 @@ class PayOnce:
             ticket.park()
             try:
                 paid = await asyncio.shield(self._flying[key])
-            except JobCancelledError:
-                continue  # its owner was cancelled: now it is ours to do
+            except _FlightCancelledError:
+                continue  # its task was cancelled: now it is ours to do
             return Paid(key, sample, paid.result, reused=True, attempts=0)
         flight = asyncio.get_running_loop().create_future()
         self._flying[key] = flight
@@ -109,7 +113,7 @@ class PayOnce:
             flight.set_exception(error)
             raise
         except BaseException:
-            flight.set_exception(JobCancelledError("cancelled"))
+            flight.set_exception(_FlightCancelledError("cancelled"))
             raise
         finally:
             del self._flying[key]
@@ -131,8 +135,13 @@ class _Payment:
             claim = await self._book.claim()
             match claim.verdict:
                 case "done":
-                    assert claim.record.result is not None
-                    return self._paid(claim.record.result, reused=True)
+                    result = claim.record.result
+                    assert result is not None
+                    if has_all_files(result, self._services.blobs):
+                        return self._paid(result, reused=True)
+                    claim = await self._book.reclaim(lost=claim.record.epoch)
+                    if claim.verdict != "claimed":
+                        continue  # another process was faster
                 case "held" | "mine":
                     self._ticket.park()
                     await self._services.sleep(HELD_POLL_SECONDS)
@@ -140,9 +149,9 @@ class _Payment:
                 case "unknown":
                     await self._decide(claim.record)
                     claim = await self._book.reclaim()
-            result = await self._attempt(claim)
-            if result is not None:
-                return self._paid(result, reused=False)
+            paid = await self._attempt(claim)
+            if paid is not None:
+                return self._paid(paid, reused=False)
 
     async def _attempt(self, claim: Claim) -> JobResult | None:
         """One attempt. None when the outcome is unknown and the policy says: once more."""
@@ -232,7 +241,11 @@ class _Payment:
         if not isinstance(handler, FindsJobs) or claim.previous is None:
             await self._book.lost("the process that sent the request died before the answer")
             raise UnknownOutcomeError(self._question(), ref=self._book.ref)
-        found = await handler.find(self._call.request, claim.previous.created, context)
+        try:
+            found = await handler.find(self._call.request, claim.previous.created, context)
+        except ProviderError as error:
+            text = f"{self._question()} (asking {self._book.ref} for it failed: {error})"
+            raise UnknownOutcomeError(self._services.redactor.text(text), ref=self._book.ref) from error
         if isinstance(found, Receipt):
             return await self._submitted(found, context)
         if isinstance(found, JobResult):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from callsheet.artifacts import Artifact, BlobArtifact, JsonArtifact, TextArtifact
 from callsheet.errors import MalformedOutputError
@@ -10,7 +11,13 @@ from callsheet.jobs import Expected, JobResult
 from callsheet.media import HEAD_BYTES, sniff
 from callsheet.storage import BlobStore
 
-__all__ = ["check_result", "has_all_files", "schema_problem"]
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
+
+__all__ = ["check_result", "has_all_files", "schema_fault", "schema_problem"]
+
+_MEDIA = frozenset({"audio", "image", "video"})
+_CONTAINERS = frozenset({"video/mp4", "video/webm", "video/quicktime", "audio/ogg", "audio/mp4"})
 
 
 def check_result(expects: Sequence[Expected], result: JobResult, blobs: BlobStore, ref: str) -> None:
@@ -44,34 +51,76 @@ def _artifact_problem(expected: Expected, artifact: Artifact, blobs: BlobStore) 
     match artifact:
         case TextArtifact(text=text):
             return "" if text.strip() else "the text is empty"
-        case JsonArtifact(value=value):
-            return schema_problem(value, expected.schema) if expected.schema is not None else ""
+        case JsonArtifact():
+            return _json_problem(artifact, expected.schema)
         case BlobArtifact():
-            return _file_problem(artifact, blobs)
+            return _file_problem(expected, artifact, blobs)
 
 
-def _file_problem(artifact: BlobArtifact, blobs: BlobStore) -> str:
+def _json_problem(artifact: JsonArtifact, schema: Mapping[str, object] | None) -> str:
+    try:
+        artifact.data()
+    except (ValueError, TypeError, RecursionError) as error:
+        return f"the value is not JSON: {error}"
+    return schema_problem(artifact.value, schema) if schema is not None else ""
+
+
+def _file_problem(expected: Expected, artifact: BlobArtifact, blobs: BlobStore) -> str:
     if artifact.file.bytes == 0:
         return "the file is empty"
     if not blobs.has(artifact.file.sha256):
         return "the file did not reach the store"
     with blobs.path(artifact.file.sha256).open("rb") as stream:
         real = sniff(stream.read(HEAD_BYTES))
-    declared = artifact.media_type.partition(";")[0]
-    if real is not None and real.partition("/")[0] != declared.partition("/")[0]:
+    declared = artifact.media_type.partition(";")[0].strip().lower()
+    if real is not None and not _same_medium(real, declared):
         return f"declared as {declared}, but the file is {real}"
+    found = real or declared
+    if not _same_medium(found, expected.media_type):
+        return f"{found} instead of {expected.media_type}"
     return ""
+
+
+def _same_medium(found: str, promised: str) -> bool:
+    """True for one medium, for what the signature cannot tell (MP4, WebM and Ogg hold sound too), and for no promise."""
+    one, other = found.partition("/")[0], promised.partition("/")[0]
+    if other not in _MEDIA or one == other:
+        return True
+    return found in _CONTAINERS and other in ("audio", "video")
 
 
 def schema_problem(value: object, schema: Mapping[str, object]) -> str:
     """The first place where a JSON value breaks a schema, or an empty text."""
+    try:
+        validator = _validator(schema)
+        for problem in validator.iter_errors(value):
+            path = "/".join(str(part) for part in problem.instance_path)
+            return f"at /{path}: {problem.message}"
+    except ValueError as error:
+        return f"the schema itself is not valid: {_first_line(error)}"
+    return ""
+
+
+def schema_fault(schema: Mapping[str, object]) -> str:
+    """What is wrong with a schema itself, or an empty text: found before anything is paid."""
+    try:
+        _validator(schema)
+    except ValueError as error:
+        return _first_line(error)
+    return ""
+
+
+def _validator(schema: Mapping[str, object]) -> Validator:
+    """A validator which fetches nothing: `$ref` reaches what stands in the schema itself. Raises ValueError."""
     import jsonschema_rs
 
-    try:
-        validator = jsonschema_rs.validator_for(dict(schema))
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        return f"the schema itself is not valid: {error}"
-    for problem in validator.iter_errors(value):
-        path = "/".join(str(part) for part in problem.instance_path)
-        return f"at /{path}: {problem.message}"
-    return ""
+    validator: Validator = jsonschema_rs.validator_for(dict(schema), retriever=_refuse)
+    return validator
+
+
+def _refuse(uri: str) -> object:
+    raise ValueError(f"{uri} is outside of the schema, and nothing is fetched")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

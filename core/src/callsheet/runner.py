@@ -210,8 +210,9 @@ class Runner:
         raise AssertionError("unreachable")
 
     async def _reuse(self, cell: Cell, call: PreparedCall, paid: Paid, warnings: tuple[CallWarning, ...]) -> JobOutcome:
-        pick = Pick(self.sheet, cell.id, paid.key, str(call.job.ref), call.parts)
-        await self.services.ledger.set_pick(pick)
+        prior = self.prior.get(cell.id)
+        if prior is None or prior.key != paid.key:
+            await self.services.ledger.set_pick(Pick(self.sheet, cell.id, paid.key, str(call.job.ref), call.parts))
         body = {"key": paid.key, "ref": str(call.job.ref), "sample": paid.sample}
         body |= {**result_summary(paid.result), **self._note(cell, call, warnings)}
         await self._tell("job.reused", cell, body)

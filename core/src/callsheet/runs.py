@@ -19,7 +19,7 @@ from callsheet.manifest import build_manifest
 from callsheet.models import Mode
 from callsheet.outputs import OutputFolder
 from callsheet.pay_once import OnUnknown
-from callsheet.plan import Plan, Planner, PriorParts, strict_problems
+from callsheet.plan import JobState, Plan, Planner, PriorParts, strict_problems
 from callsheet.preparation import Preparer
 from callsheet.registry import BoundHandler
 from callsheet.result_check import has_all_files
@@ -161,7 +161,7 @@ class SheetRun:
             prior=await self._prior(),
         )
         try:
-            await self._runtime.warm_start(self._bounds())
+            await self._runtime.warm_start(self._bounds(plan))
             outcomes = await runner.run()
         except asyncio.CancelledError:
             await asyncio.shield(self._finish(run_id, "cancelled", runner.outcomes, output, plan))
@@ -173,16 +173,14 @@ class SheetRun:
 
     async def _begin(self, output: Path) -> str:
         ledger = self._runtime.services.ledger
-        for name, ref in self._request.models.items():
-            await ledger.set_selection(self._sheet_id, name, ref)
-        if self._request.reset_selection:
-            await ledger.clear_selection(self._sheet_id)
-            for name, ref in self._request.models.items():
-                await ledger.set_selection(self._sheet_id, name, ref)
         started = ("run.started", "", {"sheet": self._sheet_id, "mode": self._mode_name()})
         if self._request.run:
             await ledger.reopen_run(self._request.run, ledger.owner.id, events=[("run.resumed", "", {})])
             return self._request.run
+        if self._request.reset_selection:
+            await ledger.clear_selection(self._sheet_id)
+        for name, ref in self._request.models.items():
+            await ledger.set_selection(self._sheet_id, name, ref)
         record = RunRecord(
             id=uuid.uuid4().hex[:12],
             sheet=self._sheet_id,
@@ -235,9 +233,11 @@ class SheetRun:
     def _mode_name(self) -> str:
         return "hybrid" if self._request.mock and self._request.mode is Mode.LIVE else self._request.mode.value
 
-    def _bounds(self) -> list[BoundHandler]:
-        producers = self._expansion.producers
-        return [self._preparer().bound(name) for name, c in producers.items() if not c.producer.pin]
+    def _bounds(self, plan: Plan) -> list[BoundHandler]:
+        """The handlers of the producers that have something to do: what is paid for needs no SDK and no key."""
+        busy = {job.producer for job in plan.jobs if job.state in (JobState.RUN, JobState.MAYBE)}
+        preparer = self._preparer()
+        return [preparer.bound(name) for name in self._expansion.producers if name in busy]
 
     def _check_models(self) -> None:
         """A primary that nobody provides ends it here; a fallback that nobody provides is a warning."""

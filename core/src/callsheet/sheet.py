@@ -76,14 +76,13 @@ class CallSheet:
         return replace(self, inputs=merged)
 
     def with_models(self, choices: Mapping[str, str]) -> CallSheet:
-        """The sheet with another primary model for some producers; what was listed before becomes a fallback."""
+        """The sheet with the one model that the user chose for some producers: no fallback stands in for a choice."""
         producers = dict(self.producers)
         for name, ref in choices.items():
             if name not in producers:
                 raise ConfigError(f"has no producer {name!r}{_near(name, producers)}", where=self.source.name)
             known = next((c for c in producers[name].models if c.name == ref), ModelChoice(ref, {}, {}))
-            rest = tuple(c for c in producers[name].models if c.name != ref)
-            producers[name] = replace(producers[name], models=(known, *rest))
+            producers[name] = replace(producers[name], models=(known,))
         return replace(self, producers=producers)
 
 

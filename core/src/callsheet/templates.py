@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import date, time
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from callsheet.errors import ConfigError
 from callsheet.references import Reference
 
 if TYPE_CHECKING:
+    from jinja2 import Template as CompiledTemplate
     from jinja2 import nodes
+    from jinja2.environment import TemplateExpression
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-__all__ = ["MAX_RENDERED", "Missing", "Template", "is_template"]
+__all__ = ["MAX_RENDERED", "MAX_WORK", "Missing", "Template", "is_template", "opened", "plain_value"]
 
 MAX_RENDERED = 1 << 20
 """The largest text that a template may render to, in characters."""
+MAX_WORK = 16 << 20
+"""How much a template may do: characters made on the way, and turns of loops (each counts as 16)."""
 
 _MARKS = ("{{", "{%", "{#")
-_ONE_EXPRESSION = re.compile(r"\s*\{\{(?P<expression>(?:(?!\}\}|\{\{).)*)\}\}\s*", re.DOTALL)
+_ONE_EXPRESSION = re.compile(r"\s*\{\{[-+]?(?P<expression>(?:(?!\}\}|\{\{).)*?)-?\}\}\s*", re.DOTALL)
+_MAX_BITS = 1024
+_TURN = 16
+_MAX_INDENT = 8
+_LOOP_NAMES = frozenset(
+    {"index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0", "previtem", "nextitem"}
+    | {"cycle", "changed"}
+)
+_FILTERS = frozenset(
+    {"abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "groupby", "int"}
+    | {"items", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select"}
+    | {"selectattr", "sort", "string", "striptags", "sum", "title", "trim", "truncate", "unique", "upper", "wordcount"}
+)
+_work: ContextVar[list[int]] = ContextVar("work done by the template that is being filled in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +58,64 @@ def is_template(text: str) -> bool:
     return any(mark in text for mark in _MARKS)
 
 
+def opened(value: object) -> object:
+    """The value as templates see it: a Missing one is an undefined name that tells why as soon as it is used."""
+    return _environment().undefined(hint=value.why) if isinstance(value, Missing) else value
+
+
+def _spend(amount: int) -> None:
+    from jinja2.exceptions import SecurityError
+
+    done = _work.get()
+    done[0] += amount
+    if done[0] > MAX_WORK:
+        raise SecurityError(f"it works too long: more than {MAX_WORK:,} characters and turns of loops")
+
+
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
     from jinja2 import StrictUndefined, Undefined
     from jinja2.exceptions import SecurityError
+    from jinja2.runtime import LoopContext
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class PromptEnvironment(ImmutableSandboxedEnvironment):
         """Names after a dot are JSON keys; repetition and powers are refused, since they make text without end."""
 
-        intercepted_binops = frozenset({"*", "**"})
+        intercepted_binops = frozenset({"+", "*", "**", "%"})
 
         def getattr(self, obj: Any, attribute: str) -> Any:
+            if isinstance(obj, LoopContext) and attribute in _LOOP_NAMES:
+                return getattr(obj, attribute)
             return self.getitem(obj, attribute)
 
         def getitem(self, obj: Any, argument: Any) -> Any:
             if isinstance(obj, Undefined):
                 return obj
             if isinstance(obj, Mapping) and argument in obj:
-                return self._open(obj[argument])
+                return opened(obj[argument])
             if _is_list(obj) and isinstance(argument, int) and 0 <= argument < len(obj):
-                return self._open(obj[argument])
+                return opened(obj[argument])
             return self.undefined(hint=f"there is no {argument!r} in {_described(obj)}")
 
-        def _open(self, value: Any) -> Any:
-            return self.undefined(hint=value.why) if isinstance(value, Missing) else value
-
-        def call_binop(self, _context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "*" and all(isinstance(v, (int, float)) for v in (left, right)):
-                return left * right
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            for undefined in (v for v in (left, right) if isinstance(v, Undefined)):
+                str(undefined)  # raises with its hint
+            if all(isinstance(v, (int, float)) for v in (left, right)) and operator != "**":
+                if sum(v.bit_length() for v in (left, right) if isinstance(v, int)) > _MAX_BITS:
+                    raise SecurityError("the number grows too large")
+                return super().call_binop(context, operator, left, right)
+            if operator == "+" and isinstance(left, (str, list, tuple)) and isinstance(right, (str, list, tuple)):
+                _spend(len(left) + len(right))
+                return super().call_binop(context, operator, left, right)
             raise SecurityError(f"the operator {operator} is not for prompts (numbers may be multiplied)")
 
     environment = PromptEnvironment(
         undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False, finalize=_finalize
     )
     environment.globals = {"range": environment.globals["range"]}
-    for unbounded in ("center", "format", "indent", "pprint", "xmlattr", "urlize", "attr", "map", "random"):
-        environment.filters.pop(unbounded, None)
+    own = {"tojson": _to_json, "replace": _replaced, "join": _joined, "round": _rounded, "_turns": _turns}
+    environment.filters = {k: v for k, v in environment.filters.items() if k in _FILTERS} | own
     return environment
 
 
@@ -90,13 +131,73 @@ def _described(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _finalize(value: Any) -> Any:
+def plain_value(value: object) -> object:
+    """The value as JSON data. Raises TypeError for what is none, and what an undefined name raises when it is used."""
+    from jinja2 import Undefined
+
+    value = opened(value)
+    if isinstance(value, Undefined):
+        return str(value)  # raises with its hint
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(k): plain_value(v) for k, v in value.items()}
+    if isinstance(value, (Sequence, Iterator)):
+        return [plain_value(v) for v in _turns(value)]
+    raise TypeError(f"a {type(value).__name__} is neither text nor JSON")
+
+
+def _finalize(value: Any) -> str:
     """JSON data shows as JSON in a prompt, not as Python."""
-    if isinstance(value, Missing):
-        raise ConfigError(value.why)
-    if _is_list(value):
-        return json.dumps([_finalize(v) if isinstance(v, Missing) else v for v in value], ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False) if value is None or isinstance(value, (bool, Mapping)) else value
+    from jinja2 import Undefined
+
+    value = plain_value(value) if not isinstance(value, Undefined) else str(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    _spend(len(text))
+    return text
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    """The filter `tojson`: JSON as it is read by people and models, with nothing escaped for HTML."""
+    if indent is not None and not 0 <= indent <= _MAX_INDENT:
+        raise ValueError(f"tojson indents by 0 to {_MAX_INDENT}")
+    return json.dumps(plain_value(value), ensure_ascii=False, indent=indent)
+
+
+def _replaced(text: object, old: str, new: str, count: int = -1) -> str:
+    source, old, new = _finalize(text), _finalize(old), _finalize(new)
+    _spend(source.count(old) * len(new))
+    return source.replace(old, new, count)
+
+
+def _joined(values: Iterable[object], separator: object = "", attribute: str | None = None) -> str:
+    environment = _environment()
+    between = _finalize(separator)
+    parts = []
+    for value in _turns(values):
+        item = value if attribute is None else environment.getattr(value, attribute)
+        parts.append(_finalize(item))
+        _spend(len(between))
+    return between.join(parts)
+
+
+def _rounded(value: float, precision: int = 0) -> float:
+    return round(value, min(max(precision, -_MAX_INDENT), 2 * _MAX_INDENT))
+
+
+def _turns(values: Iterable[object], weight: int = _TURN) -> Iterator[object]:
+    """The values one by one, each paid for."""
+    from jinja2 import Undefined
+
+    if isinstance(values, Undefined):
+        str(values)  # raises with its hint
+    for value in values:
+        _spend(weight)
+        yield opened(value)
 
 
 class Template:
@@ -106,71 +207,143 @@ class Template:
         self.source = source
         self.where = where
 
-    def references(self, producers: Collection[str]) -> list[Reference]:
-        """The producers' cells that the text names. Raises ConfigError for broken syntax and unknown names."""
+    def references(self, producers: Collection[str], inputs: Collection[str] | None = None) -> list[Reference]:
+        """The producers' cells that the text names. Raises ConfigError for broken syntax and unknown names.
+
+        With `inputs`, the names after `inputs.` are checked too.
+        """
         if not is_template(self.source):
             return []
-        from jinja2 import meta, nodes
+        from jinja2 import meta
 
         tree = self._parse()
-        for banned in (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends):
-            if tree.find(banned) is not None:
-                raise ConfigError("templates cannot include or import other files", where=self.where)
+        self._compiled  # noqa: B018  unknown filters and tests show here
+        used = meta.find_undeclared_variables(tree)
         known = {"inputs", "index", "range", *producers}
-        for name in sorted(meta.find_undeclared_variables(tree) - known):
-            near = get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known - {'range'}))}"
-            raise ConfigError(f"the template uses the unknown name {name!r}{hint}", where=self.where)
-        return _collect(tree, frozenset(producers) & meta.find_undeclared_variables(tree))
+        for name in sorted(used - known):
+            raise self._unknown(f"the unknown name {name!r}", name, known - {"range"})
+        for name in _input_names(tree):
+            if inputs is not None and name not in inputs:
+                raise self._unknown(f"inputs.{name}, which the sheet does not have", name, inputs)
+        return _collect(tree, frozenset(producers) & used)
 
     def render(self, values: Mapping[str, object]) -> str:
         """The text with its values. Raises ConfigError for a missing value or a text that grows too long."""
         if not is_template(self.source):
             return self.source
-        from jinja2 import TemplateError
-
         size, parts = 0, []
-        try:
-            for part in _environment().from_string(self.source).generate(_opened(values)):
+        with self._filling():
+            for part in self._compiled.generate(_names(values)):
                 size += len(part)
                 if size > MAX_RENDERED:
                     raise ConfigError(f"the text grows over {MAX_RENDERED:,} characters", where=self.where)
                 parts.append(part)
-        except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
-            raise ConfigError(f"the template cannot be filled in: {error}", where=self.where) from None
         return "".join(parts)
 
     def evaluate(self, values: Mapping[str, object]) -> object:
-        """The value itself where the text is one `{{ expression }}` (a number stays a number), else `render`."""
+        """The value itself, as JSON data, where the text is one `{{ expression }}` (a number stays one), else `render`."""
+        if self._expression is None:
+            return self.render(values)
+        with self._filling():
+            return plain_value(self._expression(_names(values)))
+
+    @cached_property
+    def _compiled(self) -> CompiledTemplate:
+        with self._filling():
+            tree = self._parse()
+            _count_turns(tree)
+            return _environment().from_string(tree)
+
+    @cached_property
+    def _expression(self) -> TemplateExpression | None:
         match = _ONE_EXPRESSION.fullmatch(self.source)
         if match is None:
-            return self.render(values)
-        from jinja2 import StrictUndefined, TemplateError
+            return None
+        with self._filling():
+            self._parse()
+            return _environment().compile_expression(match["expression"], undefined_to_none=False)
 
+    @contextmanager
+    def _filling(self) -> Iterator[None]:
+        from jinja2 import TemplateError
+
+        token = _work.set([0])
         try:
-            compiled = _environment().compile_expression(match["expression"], undefined_to_none=False)
-            value = compiled(**_opened(values))
-            if isinstance(value, StrictUndefined):
-                str(value)  # raises with the hint
-        except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError) as error:
+            yield
+        except (TemplateError, ArithmeticError, TypeError, ValueError, RecursionError, MemoryError) as error:
             raise ConfigError(f"the template cannot be filled in: {error}", where=self.where) from None
-        return value
+        finally:
+            _work.reset(token)
+
+    def _unknown(self, what: str, name: str, known: Collection[str]) -> ConfigError:
+        near = get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}" if known else ""
+        return ConfigError(f"the template uses {what}{hint}", where=self.where)
 
     def _parse(self) -> nodes.Template:
-        from jinja2 import TemplateSyntaxError
+        from jinja2 import TemplateSyntaxError, nodes
 
         try:
-            return _environment().parse(self.source)
+            tree = _environment().parse(self.source)
         except TemplateSyntaxError as error:
             raise ConfigError(f"line {error.lineno}: {error.message}", where=self.where) from None
         except RecursionError:
             raise ConfigError("the template is nested too deeply", where=self.where) from None
+        except (ValueError, MemoryError) as error:
+            raise ConfigError(f"the template cannot be read: {error}", where=self.where) from None
+        for banned in (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends):
+            if tree.find(banned) is not None:
+                raise ConfigError("templates cannot include or import other files", where=self.where)
+        unbounded = any(tree.find(banned) is not None for banned in (nodes.Macro, nodes.CallBlock, nodes.Block))
+        if unbounded or any(loop.recursive for loop in tree.find_all(nodes.For)):
+            raise ConfigError("templates have no macros, blocks and recursive loops", where=self.where)
+        return tree
 
 
-def _opened(values: Mapping[str, object]) -> dict[str, object]:
-    """Top-level values; a Missing one becomes an undefined name that tells why when it is used."""
-    undefined = _environment().undefined
-    return {k: undefined(hint=v.why) if isinstance(v, Missing) else v for k, v in values.items()}
+def _names(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: opened(value) for name, value in values.items()}
+
+
+def _count_turns(tree: nodes.Template) -> None:
+    """Let every loop and every `~` go through what counts: text and time have a limit also where nothing is put out."""
+    from jinja2 import nodes
+    from jinja2.visitor import NodeTransformer
+
+    class Counting(NodeTransformer):
+        def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+            weight = _TURN + sum(len(data.data) for data in node.find_all(nodes.TemplateData))
+            self.generic_visit(node)
+            node.iter = nodes.Filter(node.iter, "_turns", [nodes.Const(weight)], [], None, None, lineno=node.lineno)
+            return node
+
+        def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+            self.generic_visit(node)
+            parts: nodes.Expr = nodes.List(node.nodes, lineno=node.lineno)
+            return nodes.Filter(parts, "join", [], [], None, None, lineno=node.lineno)
+
+    Counting().visit(tree)
+    tree.set_environment(_environment())
+
+
+def _input_names(tree: nodes.Template) -> list[str]:
+    """The names that stand after `inputs.`, but where the template itself says what to do without them."""
+    from jinja2 import nodes
+
+    guarded: set[int] = set()
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        if isinstance(node, (nodes.Filter, nodes.Test)) and node.name in ("default", "d", "defined", "undefined"):
+            guarded.add(id(node.node))
+    names: dict[str, None] = {}
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        if id(node) in guarded or not isinstance(node, (nodes.Getattr, nodes.Getitem)):
+            continue
+        if not (isinstance(node.node, nodes.Name) and node.node.name == "inputs"):
+            continue
+        if isinstance(node, nodes.Getattr):
+            names[node.attr] = None
+        elif isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            names[node.arg.value] = None
+    return list(names)
 
 
 def _collect(tree: nodes.Template, producers: frozenset[str]) -> list[Reference]:

@@ -109,11 +109,14 @@ class Change:
 class Claiming:
     """One claim, and how to take it back when the task that asked for it was cancelled meanwhile."""
 
-    def __init__(self, new: NewCall, owner: str, alive: Callable[[str], bool], *, retry_unknown: bool) -> None:
+    def __init__(
+        self, new: NewCall, owner: str, alive: Callable[[str], bool], *, retry_unknown: bool, lost: int | None = None
+    ) -> None:
         self._new = new
         self._owner = owner
         self._alive = alive
         self._retry_unknown = retry_unknown
+        self._lost = lost
         self._before: tuple[Any, ...] | None = None
         self._epoch = 0
 
@@ -160,7 +163,7 @@ class Claiming:
 
     def _verdict(self, old: CallRecord) -> Verdict:
         if old.state is CallState.SUCCEEDED:
-            return "done"
+            return "claimed" if old.epoch == self._lost else "done"
         if old.state is CallState.FAILED:
             return "claimed"
         if old.state is CallState.UNKNOWN:

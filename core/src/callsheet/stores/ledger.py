@@ -107,14 +107,20 @@ class Ledger:
         run: str,
         request_digest: str,
         request: Mapping[str, object],
+        lost: int | None = None,
         events: Iterable[EventRow] = (),
     ) -> Claim:
-        """Like `claim`, but a call whose outcome is unknown is claimed anew: the user accepts to pay perhaps twice."""
-        new = NewCall(key, ref, operation, job, run, request_digest, encode_mapping(request))
-        return await self._claim(new, events, retry_unknown=True)
+        """Like `claim`, but a call whose outcome is unknown is claimed anew: the user accepts to pay perhaps twice.
 
-    async def _claim(self, new: NewCall, events: Iterable[EventRow], *, retry_unknown: bool) -> Claim:
-        claiming = Claiming(new, self.owner.id, self.owner.is_alive, retry_unknown=retry_unknown)
+        So is one that succeeded at epoch `lost`, because the files of that result are not there any more.
+        """
+        new = NewCall(key, ref, operation, job, run, request_digest, encode_mapping(request))
+        return await self._claim(new, events, retry_unknown=True, lost=lost)
+
+    async def _claim(
+        self, new: NewCall, events: Iterable[EventRow], *, retry_unknown: bool, lost: int | None = None
+    ) -> Claim:
+        claiming = Claiming(new, self.owner.id, self.owner.is_alive, retry_unknown=retry_unknown, lost=lost)
         now, rows = self._clock(), list(events)
         future = self._writer.submit(lambda turn: claiming.carry_out(turn, now, rows))
         try:

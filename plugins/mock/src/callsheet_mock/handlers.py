@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping, Sequence
 
 from callsheet.plugin import (
     AbortOutcome,
+    CapabilityUnsupportedError,
     ConnectionFailedError,
+    EmbedInputs,
+    Expected,
     Job,
     JobContext,
-    JobLostError,
     JobResult,
     ProviderRequest,
     Receipt,
@@ -18,9 +21,11 @@ from callsheet.plugin import (
     RemoteStatus,
     Sent,
 )
+from callsheet_mock.course import Course
 from callsheet_mock.journal import Journal
 from callsheet_mock.making import make_result
 from callsheet_mock.mapping import request_for
+from callsheet_mock.promises import complete
 from callsheet_mock.script import Script
 from callsheet_mock.subject import Subject
 
@@ -29,16 +34,17 @@ __all__ = ["AnswerHandler", "JobHandler"]
 PROVIDER = "mock"
 
 
-def _script(context: JobContext) -> Script:
+def _script(job: Job) -> Script:
     """Only the mock's own models are scripted: the options of others are for their vendors."""
-    return Script.of(context.job.options) if context.job.ref.provider == PROVIDER else Script()
+    return Script.of(job.options) if job.ref.provider == PROVIDER else Script()
 
 
 def _refuse(script: Script, journal: Journal, context: JobContext) -> None:
     if script.fail_first:
-        refusal = script.refusal(journal.count("rejected", context.key), str(context.job.ref))
+        ref, caption = str(context.job.ref), Subject.of(context).caption
+        refusal = script.refusal(journal.count("rejected", context.key), ref, caption)
         if refusal is not None:
-            journal.write("rejected", context.key, kind=refusal.kind, ref=str(context.job.ref))
+            journal.write("rejected", context.key, kind=refusal.kind, sent=refusal.sent, ref=ref)
             raise refusal
 
 
@@ -47,23 +53,23 @@ class AnswerHandler:
 
     def prepare(self, job: Job) -> ProviderRequest:
         """Map the general attributes. Raises InvalidRequestError for options that the mock does not know."""
-        if job.ref.provider == PROVIDER:
-            Script.of(job.options)
+        _script(job)
         return request_for(job)
 
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
         """Accept, journal, and answer."""
-        script, journal = _script(context), Journal(context.workspace)
+        script, journal = _script(context.job), Journal(context.workspace)
+        expects = complete(request.expects, context.job.inputs)
         _refuse(script, journal, context)
-        before = journal.count("accepted", context.key) if script.lost_first else 0
-        journal.write("accepted", context.key, ref=str(request.ref), sample=context.sample)
+        lost = script.lost_first > 0 and journal.count("accepted", context.key) < script.lost_first
+        journal.write("accepted", context.key, ref=str(context.job.ref), sample=context.sample)
         if script.hang:
             await asyncio.Event().wait()
         if script.latency:
             await asyncio.sleep(script.latency)
-        if before < script.lost_first:
-            raise ConnectionFailedError("scripted: the answer was lost", sent=Sent.UNKNOWN, ref=str(request.ref))
-        return await make_result(request.expects, Subject.of(context), context)
+        if lost:
+            raise ConnectionFailedError("scripted: the answer was lost", sent=Sent.UNKNOWN, ref=str(context.job.ref))
+        return await make_result(expects, Subject.of(context), context)
 
 
 class JobHandler:
@@ -71,51 +77,46 @@ class JobHandler:
 
     def prepare(self, job: Job) -> ProviderRequest:
         """Map the general attributes. Raises InvalidRequestError for options that the mock does not know."""
-        if job.ref.provider == PROVIDER:
-            Script.of(job.options)
+        _script(job)
+        if isinstance(job.inputs, EmbedInputs):
+            raise CapabilityUnsupportedError(f'{job.ref}: the mock embeds in one answer: write wire = "answer"')
         return request_for(job)
 
     async def submit(self, request: ProviderRequest, context: JobContext) -> Receipt:
         """Accept the job, journal it, and give its receipt."""
-        script, journal = _script(context), Journal(context.workspace)
+        script, journal = _script(context.job), Journal(context.workspace)
+        expects = complete(request.expects, context.job.inputs)
         _refuse(script, journal, context)
-        fails = journal.count("accepted", context.key) < script.lost_first
-        created = context.clock()
-        job_id = uuid.uuid4().hex
-        state = Subject.of(context).to_state() | {
-            "ready": created + script.latency,
-            "hangs": script.hang,
-            "fails": fails,
-        }
-        journal.write("accepted", context.key, ref=str(request.ref), job=job_id, created=created, state=state)
-        return _receipt(request, context, job_id, created, state)
+        fails = script.lost_first > 0 and journal.count("accepted", context.key) < script.lost_first
+        created, job_id = context.clock(), uuid.uuid4().hex
+        state = Course(Subject.of(context), created + script.latency, script.hang, fails).to_state()
+        journal.write("accepted", context.key, ref=str(context.job.ref), job=job_id, created=created, state=state)
+        return _receipt(context, expects, job_id, created, state)
 
     async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:
         """Where the job stands: running until its time has come."""
-        journal = Journal(context.workspace)
-        if journal.count("aborted", receipt.key):
+        course = Course.of(receipt)
+        if Journal(context.workspace).count("aborted", receipt.key, receipt.job_id):
             return RemoteStatus(RemoteState.CANCELLED)
-        left = float(str(receipt.state["ready"])) - context.clock()
-        if receipt.state["hangs"] or left > 0:
-            return RemoteStatus(RemoteState.RUNNING, poll_after=None if receipt.state["hangs"] else left)
-        if receipt.state["fails"]:
+        left = course.left(context.clock())
+        if left:
+            return RemoteStatus(RemoteState.RUNNING, poll_after=None if course.hangs else left)
+        if course.fails:
             return RemoteStatus(RemoteState.FAILED, error="scripted: the job failed")
         return RemoteStatus(RemoteState.SUCCEEDED, progress=1.0)
 
     async def collect(self, receipt: Receipt, context: JobContext) -> JobResult:
         """Make the result from the receipt alone."""
-        if not receipt.state:
-            raise JobLostError(f"the receipt of {receipt.ref} has no state", ref=str(receipt.ref))
-        result = await make_result(receipt.expects, Subject.from_state(receipt.state), context)
+        result = await make_result(receipt.expects, Course.of(receipt).subject, context)
         Journal(context.workspace).write("collected", receipt.key, job=receipt.job_id)
         return result
 
     async def abort(self, receipt: Receipt, context: JobContext) -> AbortOutcome:
         """Stop the job, unless it is done."""
-        journal = Journal(context.workspace)
-        if journal.count("aborted", receipt.key):
+        journal, course = Journal(context.workspace), Course.of(receipt)
+        if journal.count("aborted", receipt.key, receipt.job_id):
             return AbortOutcome.STOPPED
-        if not receipt.state["hangs"] and context.clock() >= float(str(receipt.state["ready"])):
+        if not course.left(context.clock()):
             return AbortOutcome.ALREADY_FINISHED
         journal.write("aborted", receipt.key, job=receipt.job_id)
         return AbortOutcome.STOPPED
@@ -123,25 +124,26 @@ class JobHandler:
     async def find(self, request: ProviderRequest, since: float, context: JobContext) -> Receipt | None:
         """The newest job that was accepted for this call."""
         found: Receipt | None = None
+        expects = complete(request.expects, context.job.inputs)
         for entry in Journal(context.workspace).lines(context.key):
-            created = float(str(entry.get("created", 0)))
-            if entry["event"] == "accepted" and created >= since:
-                state = entry["state"]
-                assert isinstance(state, dict)
-                found = _receipt(request, context, str(entry["job"]), created, state)
+            job_id, created, state = entry.get("job"), entry.get("created"), entry.get("state")
+            if entry["event"] != "accepted" or not isinstance(created, (int, float)) or created < since:
+                continue
+            if isinstance(job_id, str) and isinstance(state, dict):
+                found = _receipt(context, expects, job_id, float(created), state)
         return found
 
 
 def _receipt(
-    request: ProviderRequest, context: JobContext, job_id: str, created: float, state: dict[str, object]
+    context: JobContext, expects: Sequence[Expected], job_id: str, created: float, state: Mapping[str, object]
 ) -> Receipt:
     return Receipt(
-        ref=request.ref,
-        operation=request.operation,
+        ref=context.job.ref,
+        operation=context.job.operation,
         job_id=job_id,
         key=context.key,
         request_digest=context.request_digest,
-        expects=request.expects,
+        expects=tuple(expects),
         created=created,
         origin=PROVIDER,
         state=state,

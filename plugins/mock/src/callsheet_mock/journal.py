@@ -23,28 +23,39 @@ class Journal:
         """Add a line. `event` is accepted, rejected, aborted or collected; `key` is the call's."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"event": event, "key": key, **more}, separators=(",", ":")) + "\n"
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(handle, line.encode())
+            os.write(handle, self._line_end(handle) + line.encode())
         finally:
             os.close(handle)
 
+    @staticmethod
+    def _line_end(handle: int) -> bytes:
+        """What a torn last line lacks, so that the next one stands alone."""
+        size = os.fstat(handle).st_size
+        if not size:
+            return b""
+        os.lseek(handle, size - 1, os.SEEK_SET)
+        return b"" if os.read(handle, 1) == b"\n" else b"\n"
+
     def lines(self, key: str) -> Iterator[Mapping[str, object]]:
-        """What was written of one call, oldest first; a torn last line is passed over."""
+        """What was written of one call, oldest first; lines that are not the journal's are passed over."""
         try:
-            text = self._path.read_text(encoding="utf-8")
+            data = self._path.read_bytes()
         except FileNotFoundError:
             return
-        for line in text.splitlines():
-            if key not in line:
+        mark = json.dumps(key).encode()
+        for line in data.split(b"\n"):
+            if mark not in line:
                 continue
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if entry.get("key") == key:
+            if isinstance(entry, dict) and entry.get("key") == key and "event" in entry:
                 yield entry
 
-    def count(self, event: str, key: str) -> int:
-        """How often this happened to this call."""
-        return sum(1 for entry in self.lines(key) if entry["event"] == event)
+    def count(self, event: str, key: str, job: str | None = None) -> int:
+        """How often this happened to this call, or to one job of it."""
+        found = (entry for entry in self.lines(key) if entry["event"] == event)
+        return sum(1 for entry in found if job is None or entry.get("job") == job)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
 
 from callsheet.plugin import (
     Artifact,
@@ -14,10 +16,10 @@ from callsheet.plugin import (
     JobContext,
     JobResult,
     JsonArtifact,
+    ModerateInputs,
     TextArtifact,
     TranscribeInputs,
     Usage,
-    WarningKind,
 )
 from callsheet_mock.content.embedding import embedding
 from callsheet_mock.content.json_values import UnsatisfiableSchema, example
@@ -26,31 +28,29 @@ from callsheet_mock.content.mp4 import mp4
 from callsheet_mock.content.png import png
 from callsheet_mock.content.prose import paragraph
 from callsheet_mock.content.wav import wav
-from callsheet_mock.mapping import VIDEO_FPS, VIDEO_SECONDS
-from callsheet_mock.sizes import frame_size, picture_size
+from callsheet_mock.formats import Medium, makeable, medium_of
+from callsheet_mock.promises import complete
 from callsheet_mock.subject import Subject
 
 __all__ = ["make_result"]
 
 DIMENSIONS = 256
 TEXT_WORDS = 60
-SOUND_SECONDS = 2.0
 
 
-async def make_result(expects: tuple[Expected, ...], subject: Subject, context: JobContext) -> JobResult:
+async def make_result(expects: Sequence[Expected], subject: Subject, context: JobContext) -> JobResult:
     """Every promised output. Raises InvalidRequestError for a schema that nothing can satisfy."""
     artifacts: list[Artifact] = []
     warnings: list[CallWarning] = []
-    wanted = [expected for expected in expects for _ in range(expected.count)]
-    for number, expected in enumerate(wanted):
-        artifact, warning = await _artifact(expected, subject, number, context)
+    whole = complete(expects, context.job.inputs)
+    for number, expected in enumerate(each for each in whole for _ in range(each.count)):
+        artifact, changes = await _artifact(expected, subject, number, context)
         artifacts.append(artifact)
-        if warning is not None and warning not in warnings:
-            warnings.append(warning)
+        warnings += (warning for warning in changes if warning not in warnings)
     words = len(subject.caption.split())
     return JobResult(
         artifacts=tuple(artifacts),
-        usage=Usage(input_tokens=words, output_tokens=TEXT_WORDS) if expects[0].kind != "blob" else Usage(),
+        usage=Usage(input_tokens=words, output_tokens=TEXT_WORDS) if whole[0].kind != "blob" else Usage(),
         warnings=tuple(warnings),
         meta={"mocked": True},
     )
@@ -58,15 +58,37 @@ async def make_result(expects: tuple[Expected, ...], subject: Subject, context: 
 
 async def _artifact(
     expected: Expected, subject: Subject, number: int, context: JobContext
-) -> tuple[Artifact, CallWarning | None]:
+) -> tuple[Artifact, tuple[CallWarning, ...]]:
+    inputs = context.job.inputs
     if expected.kind == "text":
-        return TextArtifact(_text(subject, number)), None
+        return TextArtifact(_text(subject, number)), ()
     if expected.kind == "json":
-        return JsonArtifact(_json(expected, subject, number, context.job.inputs)), None
-    medium = expected.media_type.partition("/")[0]
-    if medium == "image":
-        return await _picture(expected, subject, number, context)
-    return await (_clip if medium == "video" else _sound)(expected, subject, number, context)
+        return JsonArtifact(await asyncio.to_thread(_json, expected, subject, number, inputs)), ()
+    medium = medium_of(expected.media_type, inputs)
+    made, warnings = makeable(expected, medium)
+    data = await asyncio.to_thread(_file, made, medium, subject, number, inputs)
+    seconds = made.duration
+    if medium == "video" and made.fps and seconds is not None:
+        seconds = max(1, round(seconds * made.fps)) / made.fps
+    artifact = await context.keep(data, made.media_type, width=made.width, height=made.height, duration=seconds)
+    return artifact, warnings
+
+
+def _file(made: Expected, medium: Medium, subject: Subject, number: int, inputs: Inputs) -> bytes:
+    seed, lines = subject.seed(number), subject.lines(number)
+    width, height = made.width or 1, made.height or 1
+    seconds = made.duration or 0.0
+    match medium:
+        case "image":
+            return png(width, height, lines, seed)
+        case "video":
+            return mp4(width, height, seconds, made.fps or 1, lines, seed, audio=made.audio is not False)
+        case "audio":
+            return mp3(seconds) if made.media_type == "audio/mpeg" else wav(seconds, seed)
+        case "json":
+            return json.dumps(_json(made, subject, number, inputs)).encode()
+        case "text":
+            return f"{_text(subject, number)}\n".encode()
 
 
 def _text(subject: Subject, number: int) -> str:
@@ -80,69 +102,28 @@ def _json(expected: Expected, subject: Subject, number: int, inputs: Inputs) -> 
             return example(expected.schema, seed)
         except UnsatisfiableSchema as error:
             raise InvalidRequestError(f"the mock finds no value for the output schema: {error}") from error
-    if isinstance(inputs, EmbedInputs):
-        texts = inputs.texts or (inputs.text or "",)
-        return [embedding(text, inputs.dimensions or DIMENSIONS) for text in texts]
-    if isinstance(inputs, TranscribeInputs):
-        return _transcript(paragraph(seed, TEXT_WORDS))
-    return {"flagged": False, "categories": {}}
+    match inputs:
+        case EmbedInputs():
+            texts = inputs.texts or (inputs.text or "",)
+            return [embedding(text, inputs.dimensions or DIMENSIONS) for text in texts]
+        case TranscribeInputs():
+            return _transcript(paragraph(seed, TEXT_WORDS), inputs)
+        case ModerateInputs():
+            return {"flagged": False, "categories": {}}
+        case _:
+            return {"text": paragraph(seed, TEXT_WORDS)}
 
 
-def _transcript(text: str) -> dict[str, object]:
+def _transcript(text: str, inputs: TranscribeInputs) -> dict[str, object]:
     """The text with a segment for each sentence; times in seconds at 0.4 s a word."""
     segments: list[dict[str, object]] = []
-    start = 0.0
-    for sentence in text.split(". "):
-        end = round(start + 0.4 * len(sentence.split()), 2)
-        segments.append({"start": start, "end": end, "text": sentence.rstrip(".") + "."})
-        start = end
-    return {"text": text, "segments": segments}
-
-
-async def _picture(
-    expected: Expected, subject: Subject, number: int, context: JobContext
-) -> tuple[Artifact, CallWarning | None]:
-    width, height = expected.width, expected.height
-    if width is None or height is None:
-        inputs = context.job.inputs
-        width, height = picture_size(
-            getattr(inputs, "size", None), getattr(inputs, "resolution", None), getattr(inputs, "aspect_ratio", None)
-        )
-    data = await asyncio.to_thread(png, width, height, subject.lines(number), subject.seed(number))
-    artifact = await context.keep(data, "image/png", width=width, height=height)
-    return artifact, _other_format(expected, "image/png")
-
-
-async def _clip(
-    expected: Expected, subject: Subject, number: int, context: JobContext
-) -> tuple[Artifact, CallWarning | None]:
-    width, height = expected.width, expected.height
-    if width is None or height is None:
-        inputs = context.job.inputs
-        width, height = frame_size(
-            getattr(inputs, "size", None), getattr(inputs, "resolution", None), getattr(inputs, "aspect_ratio", None)
-        )
-    seconds, fps = expected.duration or VIDEO_SECONDS, expected.fps or VIDEO_FPS
-    lines, seed = subject.lines(number), subject.seed(number)
-    data = await asyncio.to_thread(mp4, width, height, seconds, fps, lines, seed, audio=expected.audio is not False)
-    artifact = await context.keep(data, "video/mp4", width=width, height=height, duration=seconds)
-    return artifact, _other_format(expected, "video/mp4")
-
-
-async def _sound(
-    expected: Expected, subject: Subject, number: int, context: JobContext
-) -> tuple[Artifact, CallWarning | None]:
-    seconds = expected.duration or subject.speech or SOUND_SECONDS
-    if expected.media_type == "audio/mpeg":
-        data, media_type = mp3(seconds), "audio/mpeg"
-    else:
-        data, media_type = wav(seconds, subject.seed(number)), "audio/wav"
-    artifact = await context.keep(data, media_type, duration=seconds)
-    return artifact, _other_format(expected, media_type)
-
-
-def _other_format(expected: Expected, made: str) -> CallWarning | None:
-    if expected.media_type == made:
-        return None
-    text = f"the mock makes {made} where {expected.media_type} was asked for"
-    return CallWarning(WarningKind.ADJUSTED, text, "format")
+    words: list[dict[str, object]] = []
+    for number, sentence in enumerate(text.split(". ")):
+        whole = sentence.rstrip(".") + "."
+        first = len(words)
+        for place, word in enumerate(whole.split(), first):
+            words.append({"start": round(0.4 * place, 2), "end": round(0.4 * (place + 1), 2), "text": word})
+        speaker = {"speaker": f"speaker_{number % 2}"} if inputs.diarize else {}
+        segments.append({"start": words[first]["start"], "end": words[-1]["end"], "text": whole, **speaker})
+    more = {"words": words} if inputs.timestamps == "word" else {}
+    return {"text": text, "segments": segments, **more}

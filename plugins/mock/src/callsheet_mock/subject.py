@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from callsheet.plugin import JobContext, SpeechInputs
-from callsheet_mock.content.prose import speech_seconds
+from callsheet.plugin import JobContext, Receipt
 from callsheet_mock.content.seeds import Seed
-from callsheet_mock.mapping import spoken_text
+from callsheet_mock.promises import spoken_text
 
 __all__ = ["Subject"]
 
@@ -18,44 +17,28 @@ CAPTION_CHARACTERS = 160
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Model, request, sample, the first words of the prompt, and how many seconds its text takes to speak."""
+    """Model, request, sample, and the first words of the prompt."""
 
     ref: str
     request_digest: str
     sample: int
     caption: str
-    speech: float
 
     @classmethod
     def of(cls, context: JobContext) -> Subject:
         """The subject of one call."""
-        inputs = context.job.inputs
-        text = spoken_text(inputs)
-        speed = inputs.speed if isinstance(inputs, SpeechInputs) and inputs.speed else 1.0
-        caption = " ".join(text.split())[:CAPTION_CHARACTERS]
-        digest = context.request_digest
-        return cls(str(context.job.ref), digest, context.sample, caption, speech_seconds(text, speed))
+        caption = " ".join(spoken_text(context.job.inputs).split())[:CAPTION_CHARACTERS]
+        return cls(str(context.job.ref), context.request_digest, context.sample, caption)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, object]) -> Subject:
-        """The subject that `to_state` wrote into a receipt."""
-        return cls(
-            str(state["ref"]),
-            str(state["digest"]),
-            int(str(state["sample"])),
-            str(state["caption"]),
-            float(str(state["speech"])),
-        )
+    def of_receipt(cls, receipt: Receipt) -> Subject:
+        """The subject of the job that a receipt is for. Raises KeyError or ValueError for a state of others."""
+        caption = str(receipt.state["caption"])[:CAPTION_CHARACTERS]
+        return cls(str(receipt.ref), receipt.request_digest, int(str(receipt.state["sample"])), caption)
 
-    def to_state(self) -> dict[str, object]:
-        """As JSON for a receipt."""
-        return {
-            "ref": self.ref,
-            "digest": self.request_digest,
-            "sample": self.sample,
-            "caption": self.caption,
-            "speech": self.speech,
-        }
+    def to_state(self) -> Mapping[str, object]:
+        """What a receipt has to carry beside its own fields, as JSON."""
+        return {"sample": self.sample, "caption": self.caption}
 
     def seed(self, number: int) -> Seed:
         """The seed of the output with this number."""

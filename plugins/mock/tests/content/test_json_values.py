@@ -211,7 +211,7 @@ SCHEMAS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:60])
+@pytest.mark.parametrize("schema", SCHEMAS, ids=[f"{n}-{json.dumps(s)[:60]}" for n, s in enumerate(SCHEMAS)])
 def test_values_are_valid(schema: Any) -> None:
     """The values of eight seeds are valid, plain JSON and the same each time."""
     for number in range(8):

@@ -1,0 +1,162 @@
+"""`callsheet models` and `callsheet model show`: the catalog, read without importing any plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from callsheet.cli.commands import SuggestingGroup
+from callsheet.cli.options import json_option, project_option
+from callsheet.cli.terminal import Session, put, put_json, put_table, say
+
+if TYPE_CHECKING:
+    from callsheet.catalog import Catalog
+    from callsheet.discovery import Discovery
+    from callsheet.models import ModelInfo
+
+__all__ = ["discover_project", "model", "models"]
+
+MAX_SCHEMA_BYTES = 4 << 20
+
+
+@click.command()
+@click.argument("text", nargs=-1)
+@click.option("-o", "--operation", help="Only models that do this, for example image.generate.")
+@click.option("--provider", metavar="P", help="Only models of this provider.")
+@click.option("--capability", metavar="C", help="Only models with this capability.")
+@project_option
+@json_option
+@click.pass_obj
+def models(
+    session: Session,
+    /,
+    text: tuple[str, ...],
+    *,
+    operation: str | None,
+    provider: str | None,
+    capability: str | None,
+    project: Path | None,
+) -> None:
+    """List the models that can be called; TEXT is part of the name, title or an alias."""
+    discovery, catalog = discover_project(project)
+    found = catalog.search(operation=operation, provider=provider, capability=capability, text=" ".join(text))
+    problems = [*discovery.problems, *catalog.problems()]
+    if session.json:
+        put_json(session, {"models": [_row(info) for info in found], "problems": problems})
+        return
+    if found:
+        rows = [(info.name, info.operation, _price(info), ", ".join(info.aliases), info.tier) for info in found]
+        put_table(("model", "operation", "price", "aliases", "tier"), rows)
+    else:
+        say("no model here fits; `callsheet plugins list` shows which plugins are installed")
+    for problem in problems:
+        say(f"warning: {problem}")
+
+
+@click.group(cls=SuggestingGroup)
+def model() -> None:
+    """Show one model."""
+
+
+@model.command("show")
+@click.argument("ref")
+@project_option
+@json_option
+@click.pass_obj
+def show(session: Session, ref: str, project: Path | None) -> None:
+    """Show what the model REF takes, makes and costs."""
+    from callsheet.inputs import attribute_names
+
+    discovery, catalog = discover_project(project)
+    info = catalog.describe(catalog.find(ref))
+    schema = _schema(info, discovery)
+    if session.json:
+        document = _row(info) | {
+            "wire": info.wire,
+            "attributes": list(attribute_names(info.operation)),
+            "inputs": dict(info.inputs),
+            "output": info.output,
+            "revision": info.revision,
+            "schema": schema,
+        }
+        put_json(session, document)
+        return
+    facts = {
+        "model": info.name,
+        "title": info.title,
+        "operation": info.operation,
+        "aliases": ", ".join(info.aliases),
+        "capabilities": ", ".join(sorted(info.capabilities)),
+        "makes": info.output,
+        "takes": ", ".join(info.inputs or attribute_names(info.operation)),
+        "price": _price(info, dated=True),
+        "revision": info.revision,
+        "tier": info.tier,
+        "deprecated": info.deprecated,
+        "plugin": info.plugin,
+    }
+    for name, value in facts.items():
+        if value:
+            put(f"{name + ':':14}{value}")
+    _put_options(schema)
+
+
+def _put_options(schema: object) -> None:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict) or not properties:
+        return
+    put("options:")
+    rows = []
+    for name, each in properties.items():
+        about = each if isinstance(each, dict) else {}
+        kind = about.get("enum") or about.get("type", "")
+        kind = ", ".join(map(str, kind)) if isinstance(kind, list) else kind
+        rows.append((f"  {name}", kind, about.get("default", ""), str(about.get("description", ""))[:100]))
+    put_table(("  option", "takes", "default", "about"), rows)
+
+
+def discover_project(project: Path | None) -> tuple[Discovery, Catalog]:
+    """The plugins and models of a project, by its settings. Raises ConfigError for a wrong `callsheet.toml`."""
+    from callsheet.catalog import Catalog
+    from callsheet.config import find_project, load_settings
+    from callsheet.discovery import discover
+
+    settings = load_settings(find_project(project or Path.cwd()))
+    discovery = discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
+    return discovery, Catalog(discovery, models=settings.models, aliases=settings.aliases)
+
+
+def _price(info: ModelInfo, *, dated: bool = False) -> str:
+    told = (f"${row.usd} per {row.per}" + (f" ({row.as_of}, {row.source})" if dated else "") for row in info.price)
+    return ", ".join(told) or "unknown"
+
+
+def _row(info: ModelInfo) -> dict[str, object]:
+    return {
+        "ref": info.name,
+        "operation": info.operation.value,
+        "title": info.title,
+        "aliases": list(info.aliases),
+        "capabilities": sorted(info.capabilities),
+        "price": [{"per": r.per, "usd": str(r.usd), "as_of": r.as_of, "source": r.source} for r in info.price],
+        "tier": info.tier,
+        "deprecated": info.deprecated,
+        "plugin": info.plugin,
+    }
+
+
+def _schema(info: ModelInfo, discovery: Discovery) -> object:
+    """The model's JSON Schema out of its plugin's package data, or None."""
+    import json
+
+    plugin = discovery.owner(info.provider)
+    if not info.schema or plugin is None or plugin.root is None:
+        return None
+    try:
+        with (plugin.root / info.schema).open("rb") as file:
+            return json.loads(file.read(MAX_SCHEMA_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        say(f"warning: {plugin.label}: the schema {info.schema} cannot be read: {error}")
+        return None

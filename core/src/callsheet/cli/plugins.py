@@ -1,0 +1,61 @@
+"""`callsheet plugins`: what is installed, also when all of it is broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from callsheet.cli.commands import SuggestingGroup
+from callsheet.cli.models import discover_project
+from callsheet.cli.options import json_option, project_option
+from callsheet.cli.terminal import Session, put_json, put_table, say
+
+__all__ = ["plugins"]
+
+
+@click.group(cls=SuggestingGroup)
+def plugins() -> None:
+    """List the installed plugins."""
+
+
+@plugins.command("list")
+@project_option
+@json_option
+@click.pass_obj
+def list_plugins(session: Session, project: Path | None) -> None:
+    """List the installed plugins with what they bring; none of them is imported."""
+    discovery, catalog = discover_project(project)
+    models = Counter(info.plugin for info in catalog.search())
+    rows = []
+    for found in discovery.plugins:
+        manifest = found.manifest
+        rows.append(
+            {
+                "name": found.name,
+                "distribution": found.distribution,
+                "version": found.version,
+                "status": "broken" if found.problem else "skipped" if found.skipped else "ok",
+                "problem": found.problem or found.skipped,
+                "provider": found.provider,
+                "models": models[found.distribution] if found.usable else 0,
+                "provides": list(manifest.provides) if manifest else [],
+                "commands": list(manifest.commands) if manifest else [],
+            }
+        )
+    problems = [*discovery.problems, *catalog.problems()]
+    if session.json:
+        put_json(session, {"plugins": rows, "problems": problems})
+        return
+    if rows:
+        names = ("name", "distribution", "version", "status", "provider", "models", "commands")
+        cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
+        put_table(names, cells, right=("models",))
+    else:
+        say("no plugin is installed: pip install callsheet-mock")
+    for row in rows:
+        if row["status"] == "skipped":
+            say(f"note: {row['name']} is skipped: {row['problem']}")
+    for problem in problems:
+        say(f"warning: {problem}")
