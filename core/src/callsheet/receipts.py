@@ -67,6 +67,8 @@ async def _claim(services: Services, bound: BoundHandler, receipt: Receipt) -> C
         raise ConfigError(f"another process of this project waits for {receipt.ref} job {receipt.job_id} already")
     if claim.verdict == "unknown":
         raise ConfigError("the ledger has this call as unknown: run its sheet with --on-unknown retry to decide")
+    if claim.verdict == "done":
+        return claim
     if claim.record.state is CallState.CLAIMED:
         await ledger.advance(receipt.key, claim.record.epoch, CallState.SENDING)
     if claim.record.state is not CallState.SUBMITTED:
