@@ -9,14 +9,15 @@ from typing import overload
 
 from callsheet.artifacts import Artifact, BlobArtifact, FileRef, JsonArtifact, TextArtifact
 from callsheet.errors import ConfigError
-from callsheet.inputs import file_attributes, list_attributes
+from callsheet.inputs import file_attributes, list_attributes, text_attributes
 from callsheet.models import Operation
 from callsheet.references import InputReference, Reference, job_id, parse_reference
+from callsheet.result_check import schema_fault
 from callsheet.sheet import CallSheet, ModelChoice, Producer
-from callsheet.sheet_files import inside, is_template_file, parse_json, read_text
-from callsheet.templates import Missing, Template, is_template
+from callsheet.sheet_files import inside, is_file, is_template_file, parse_json, read_text
+from callsheet.templates import Missing, Template, is_template, opened
 
-__all__ = ["BoundChoice", "CompiledProducer", "Scope", "compile_producer", "evaluate", "values_for"]
+__all__ = ["BoundChoice", "CompiledProducer", "FileItems", "Scope", "compile_producer", "evaluate", "values_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ class _Cells(Sequence[object]):
     def __getitem__(self, index: int | slice) -> object:
         numbers = range(self._size)[index]
         if isinstance(numbers, range):
-            return [self._value(job_id(self._producer, i)) for i in numbers]
-        return self._value(job_id(self._producer, numbers))
+            return [self[i] for i in numbers]
+        return opened(self._value(job_id(self._producer, numbers)))
 
 
 def compile_producer(sheet: CallSheet, producer: Producer, project: Path) -> CompiledProducer:
@@ -161,15 +162,15 @@ class _Compiler:
         if isinstance(value, list):
             return [self._text(item, f"{where}[{i}]") for i, item in enumerate(value)]
         if not isinstance(value, str):
-            return value
+            return self._nested(value, where, self._sheet.producers)
         if is_template_file(value, self._sheet.folder):
             path = inside(self._project, self._sheet.folder, value, where)
-            return self._template(read_text(path, where).rstrip("\n"), value, self._sheet.producers)
+            return self._template(read_text(path, where).rstrip("\n"), f"{where}: {value}", self._sheet.producers)
         return self._template(value, where, self._sheet.producers) if is_template(value) else value
 
     def _template(self, source: str, where: str, producers: Collection[str]) -> Template:
         template = Template(source, where)
-        self._references |= dict.fromkeys(template.references(producers))
+        self._references |= dict.fromkeys(template.references(producers, self._sheet.inputs))
         return template
 
     def _nested(self, value: object, where: str, producers: Collection[str]) -> Binding:
@@ -207,7 +208,7 @@ class _Compiler:
             self._references[reference] = None
             self._file_references.add(reference)
             return reference
-        if reference is not None and not (self._sheet.folder / item).is_file():
+        if reference is not None and not is_file(self._sheet.folder / item):
             names = ", ".join(self._sheet.producers)
             raise ConfigError(f"{item!r} is neither a producer ({names}) nor a file", where=where)
         path = inside(self._project, self._sheet.folder, item, where)
@@ -267,10 +268,15 @@ def _input_files_of(item: InputReference, scope: Scope, where: str) -> Iterator[
 
 def values_for(choice: BoundChoice, scope: Scope, operation: Operation, where: str) -> dict[str, object]:
     """All attribute values of a choice for one cell. Raises ConfigError."""
-    lists = list_attributes(operation)
+    lists, texts = list_attributes(operation), text_attributes(operation)
     values: dict[str, object] = {}
     for name, binding in choice.inputs.items():
+        if isinstance(binding, Template) and name in texts:
+            values[name] = binding.render(scope.template_values())
+            continue
         value = evaluate(binding, scope, f"{where}.{name}")
+        if name == "output_schema" and isinstance(value, dict) and (fault := schema_fault(value)):
+            raise ConfigError(f"is no JSON Schema: {fault}", where=f"{where}.{name}")
         if isinstance(binding, FileItems) and name not in lists and isinstance(value, tuple):
             if len(value) != 1:
                 raise ConfigError(f"takes one file, got {len(value)}", where=f"{where}.{name}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from callsheet.bindings import CompiledProducer, compile_producer
+from callsheet.bindings import CompiledProducer, FileItems, compile_producer
 from callsheet.errors import ConfigError
-from callsheet.references import Reference, job_id
+from callsheet.inputs import list_attributes
+from callsheet.models import Operation
+from callsheet.references import InputReference, Reference, job_id
 from callsheet.sheet import CallSheet, Producer
 
 __all__ = ["MAX_CELLS", "Cell", "Expansion", "expand"]
 
+_JSON_OPERATIONS = frozenset({Operation.AUDIO_TRANSCRIBE, Operation.TEXT_EMBED, Operation.TEXT_MODERATE})
+_NUMBER = re.compile(r"-?[0-9]{1,40}")
 MAX_CELLS = 1_000_000
 """The most jobs that one sheet may have."""
 
@@ -52,39 +57,45 @@ def expand(sheet: CallSheet, project: Path) -> Expansion:
     sizes = _sizes(sheet)
     if sum(1 if size is None else size for size in sizes.values()) > MAX_CELLS:
         raise ConfigError(f"asks for more than {MAX_CELLS:,} jobs", where=sheet.source.name)
+    for each in compiled.values():
+        _check_single_files(sheet, each, sizes)
     cells = {cell.id: cell for name in compiled for cell in _cells_of(sheet, compiled[name], sizes)}
     return Expansion(sheet, project, _sorted(cells, sheet), compiled, sizes)
 
 
 def _sizes(sheet: CallSheet) -> dict[str, int | None]:
     sizes: dict[str, int | None] = {}
-
-    def size_of(producer: Producer, path: tuple[str, ...]) -> int | None:
-        name = producer.name
-        where = f"{sheet.source.name}: producers.{name}.for_each"
-        if name in path:
-            raise ConfigError(f"{' -> '.join((*path, name))} goes round in a circle", where=where)
-        if name in sizes or not producer.for_each:
-            return sizes.setdefault(name, None)
-        source = producer.for_each
-        if source in sheet.producers:
-            size = size_of(sheet.producers[source], (*path, name))
-            if size is None:
-                raise ConfigError(f"the producer {source!r} is made once: it has no indices", where=where)
-        else:
-            size = _input_size(sheet, source, where)
-        sizes[name] = size
-        return size
-
     for producer in sheet.producers.values():
-        size_of(producer, ())
+        chain: dict[str, Producer] = {}
+        while producer.name not in sizes:
+            where = _for_each_key(sheet, producer)
+            if producer.name in chain:
+                circle = " -> ".join((*chain, producer.name))
+                raise ConfigError(f"{circle} goes round in a circle", where=where)
+            source = sheet.producers.get(producer.for_each)
+            if source is None:
+                sizes[producer.name] = _input_size(sheet, producer.for_each, where) if producer.for_each else None
+                break
+            chain[producer.name] = producer
+            producer = source  # noqa: PLW2901
+        for follower in reversed(chain.values()):
+            size = sizes[follower.for_each]
+            if size is None:
+                problem = f"the producer {follower.for_each!r} is made once: it has no indices"
+                raise ConfigError(problem, where=_for_each_key(sheet, follower))
+            sizes[follower.name] = size
     return sizes
+
+
+def _for_each_key(sheet: CallSheet, producer: Producer) -> str:
+    return f"{sheet.source.name}: producers.{producer.name}.for_each"
 
 
 def _input_size(sheet: CallSheet, source: str, where: str) -> int:
     name = source.removeprefix("inputs.")
-    value: object = int(source) if source.isdecimal() else sheet.inputs.get(name)
-    if not source.isdecimal() and (name == source or name not in sheet.inputs):
+    number = bool(_NUMBER.fullmatch(source))
+    value: object = int(source) if number else sheet.inputs.get(name)
+    if not number and (name == source or name not in sheet.inputs):
         known = [*(f"inputs.{i}" for i in sheet.inputs), *sheet.producers]
         near = get_close_matches(source, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
@@ -103,11 +114,53 @@ def _cells_of(sheet: CallSheet, compiled: CompiledProducer, sizes: Mapping[str, 
         upstream: dict[str, None] = {}
         missing = ""
         for reference in compiled.references:
+            if sizes[reference.producer] is None and _reads_json(sheet, compiled, reference):
+                reference = Reference(reference.producer)  # noqa: PLW2901
             targets, lacking = _targets(sheet, reference, index, sizes, name)
             upstream |= dict.fromkeys(targets)
             # a template may guard itself (`{% if index > 0 %}`); a file attribute cannot
             missing = missing or (lacking if reference in compiled.file_references else "")
         yield Cell(job_id(name, index), name, index, tuple(upstream), missing)
+
+
+def _reads_json(sheet: CallSheet, compiled: CompiledProducer, reference: Reference) -> bool:
+    """True when a subscript in a prompt may read a JSON list: what it names gives JSON and is made once."""
+    source = sheet.producers[reference.producer]
+    schema = any("output_schema" in inputs for inputs in (source.inputs, *(m.inputs for m in source.models)))
+    gives_json = schema or source.operation in _JSON_OPERATIONS or any(pin.endswith(".json") for pin in source.pin)
+    return gives_json and reference not in compiled.file_references
+
+
+def _check_single_files(sheet: CallSheet, compiled: CompiledProducer, sizes: Mapping[str, int | None]) -> None:
+    """Several files for an attribute that takes one are refused before anything upstream is paid."""
+    producer = compiled.producer
+    lists = list_attributes(producer.operation)
+    for choice in compiled.choices:
+        for name, binding in choice.inputs.items():
+            if not isinstance(binding, FileItems) or name in lists:
+                continue
+            counts = [_files_in(item, sheet, sizes) for item in binding.items]
+            if None not in counts and (number := sum(filter(None, counts))) != 1:
+                where = f"{sheet.source.name}: producers.{producer.name}.{name}"
+                raise ConfigError(f"takes one file, got {number}{_one_of(binding)}", where=where)
+
+
+def _files_in(item: Reference | InputReference | Path, sheet: CallSheet, sizes: Mapping[str, int | None]) -> int | None:
+    """How many files an item of a file attribute stands for; None when only the result will tell."""
+    if isinstance(item, Path):
+        return 1
+    if isinstance(item, InputReference):
+        value = sheet.inputs[item.name]
+        return len(value) if item.item is None and isinstance(value, list) else 1
+    if item.every:
+        return None
+    size = sizes[item.producer]
+    return size if item.whole and size is not None else 1
+
+
+def _one_of(binding: FileItems) -> str:
+    whole = [item for item in binding.items if isinstance(item, Reference) and item.whole]
+    return f": write {whole[0].producer}[index] for one of them" if whole else ""
 
 
 def _targets(

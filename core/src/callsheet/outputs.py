@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from callsheet.artifacts import Artifact, BlobArtifact
-from callsheet.errors import ConfigError
+from callsheet.errors import CallsheetError, ConfigError
 from callsheet.storage import BlobStore
 
 __all__ = ["MANIFEST", "OutputFolder"]
 
 MANIFEST = "manifest.json"
+_STARTED = b'{"callsheet": 1, "status": "writing", "jobs": []}\n'
 
 
 class OutputFolder:
@@ -27,10 +30,12 @@ class OutputFolder:
     def check(self) -> None:
         """Raises ConfigError when the folder holds files that no run made: nothing of others is ever overwritten."""
         if not self.path.exists():
+            self._check_parent()
             return
         if not self.path.is_dir():
             raise ConfigError("is a file; the artifacts go into a folder", where=str(self.path))
-        if any(self.path.iterdir()) and not self._owned():
+        self._check_writable(self.path)
+        if any(self.path.iterdir()) and self.manifest() is None:
             raise ConfigError(
                 f"has files but no {MANIFEST} of callsheet: choose an empty or new folder with -o", where=str(self.path)
             )
@@ -40,21 +45,34 @@ class OutputFolder:
     ) -> list[Path]:
         """Put every artifact in place, remove what an earlier run made and this one does not, and return the paths.
 
-        The manifest is replaced last: a folder whose manifest names a file has that file whole.
+        The manifest comes after the files: a folder whose manifest names a file has that file whole. What an earlier
+        manifest names is removed only when it is still what that run wrote. Raises CallsheetError.
         """
+        try:
+            return self._write(manifest, results, blobs)
+        except OSError as error:
+            told = f"{error.strerror or error}; nothing is lost, the results are in the store: run the sheet again"
+            raise CallsheetError(f"{self.path}: the outputs cannot be written: {told}") from error
+
+    def _write(
+        self, manifest: Mapping[str, object], results: Mapping[str, tuple[Artifact, ...]], blobs: BlobStore
+    ) -> list[Path]:
         self.path.mkdir(parents=True, exist_ok=True)
-        before = self._owned()
+        before = self._listed(self.manifest() or {})
+        if self.manifest() is None:
+            self._replace(MANIFEST, _STARTED)  # from here on the folder is ours, whatever interrupts the rest
         written: list[Path] = []
         jobs = manifest["jobs"]
         assert isinstance(jobs, list)
         for job in jobs:
             for listed, artifact in zip(job["artifacts"], results.get(job["id"], ()), strict=False):
+                if not _is_plain_name(listed["file"]):
+                    raise CallsheetError(f"{self.path}: {listed['file']!r} is no file name for an artifact")
                 self._put(listed["file"], artifact, blobs)
                 written.append(self.path / listed["file"])
-        for name in before - {path.name for path in written}:
-            (self.path / name).unlink(missing_ok=True)
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-        self._replace(MANIFEST, (text + "\n").encode())
+        self._replace(MANIFEST, (text + "\n").encode(errors="replace"))
+        self._remove_stale(before, {path.name.casefold() for path in written})
         return written
 
     def manifest(self) -> dict[str, object] | None:
@@ -65,31 +83,60 @@ class OutputFolder:
             return None
         return data if isinstance(data, dict) and "callsheet" in data and isinstance(data.get("jobs"), list) else None
 
-    def _owned(self) -> set[str]:
-        manifest = self.manifest()
-        if manifest is None:
-            return set()
-        jobs = manifest["jobs"]
-        assert isinstance(jobs, list)
-        names = {str(a.get("file")) for job in jobs for a in job.get("artifacts", ())} | {MANIFEST}
-        return {name for name in names if Path(name).name == name}
+    def _check_parent(self) -> None:
+        if self.path.is_symlink():
+            raise ConfigError("is a link that leads nowhere", where=str(self.path))
+        parent = next(parent for parent in self.path.absolute().parents if parent.exists())
+        if not parent.is_dir():
+            raise ConfigError(f"cannot be a folder: {parent} is a file", where=str(self.path))
+        self._check_writable(parent)
+
+    def _check_writable(self, folder: Path) -> None:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(f"cannot be written: {folder} allows no new files", where=str(self.path))
+
+    def _listed(self, manifest: Mapping[str, object]) -> dict[str, str]:
+        """The files that a manifest names, by digest. It may be hostile: only plain names count."""
+        jobs = manifest.get("jobs")
+        lists = [job.get("artifacts") for job in jobs if isinstance(job, dict)] if isinstance(jobs, list) else []
+        artifacts = [a for listed in lists if isinstance(listed, list) for a in listed if isinstance(a, dict)]
+        return {str(a["file"]): str(a.get("sha256")) for a in artifacts if _is_plain_name(a.get("file"))}
+
+    def _remove_stale(self, before: Mapping[str, str], written: set[str]) -> None:
+        for name, sha256 in before.items():
+            path = self.path / name
+            if name.casefold() in written or name == MANIFEST or path.is_symlink() or not path.is_file():
+                continue
+            with path.open("rb") as stream:
+                is_ours = hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+            if is_ours:
+                path.unlink(missing_ok=True)
 
     def _put(self, name: str, artifact: Artifact, blobs: BlobStore) -> None:
         if not isinstance(artifact, BlobArtifact):
             self._replace(name, artifact.data())
             return
         source = blobs.path(artifact.file.sha256)
-        draft = self._draft(name)
-        shutil.copyfile(source, draft)
-        draft.replace(self.path / name)
+        with self._draft(name) as draft:
+            shutil.copyfile(source, draft)
 
     def _replace(self, name: str, data: bytes) -> None:
-        draft = self._draft(name)
-        with draft.open("wb") as stream:
+        with self._draft(name) as draft, draft.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        draft.replace(self.path / name)
 
-    def _draft(self, name: str) -> Path:
-        return self.path / f".{name}.{uuid.uuid4().hex[:8]}"
+    @contextmanager
+    def _draft(self, name: str) -> Iterator[Path]:
+        """A file to fill; it takes its name when it is whole, and is gone when something went wrong."""
+        draft = self.path / f".{name}.{uuid.uuid4().hex[:8]}"
+        try:
+            yield draft
+            draft.replace(self.path / name)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _is_plain_name(name: object) -> bool:
+    """True for a visible file name of this folder: no path, no way up."""
+    return isinstance(name, str) and Path(name).name == name and not name.startswith(".") and name.isprintable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
 import re
@@ -16,6 +17,30 @@ __all__ = ["ChainSecrets", "EnvSecrets", "MappingSecrets", "Redactor", "Secret",
 
 MASK = "[redacted]"
 _SHORTEST = 6
+_QUOTED = re.compile("%[0-9A-F]{2}")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_SECRET_NAME = (
+    r"(?:[\w-]*api[-_]?key|(?:proxy-)?authorization|[\w-]*secret[-_]?(?:key)?|password|passwd"
+    r"|(?:access|refresh|auth|id|bearer)[-_]?token)"
+)
+_SECRET_KEY = re.compile(
+    r"(?i)(?:[\w-]*api[-_]?key|(?:proxy-)?authorization|client[-_]?secret|password|(?:access|refresh|auth)[-_]?token)"
+)
+_LIKE_A_KEY = r"(?=[^\s\"'&,;]*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z]))"
+"""Prose has no digits and no capitals inside of its words: `basic understanding` stays, `Basic dXNlcjpwdw==` goes."""
+_VALUE = r"(?!\[redacted\])[^\s\"'&,;]{6,}"
+_SHAPES = (
+    # Authorization: Bearer …, "x-api-key": "…", password=…: marked as a value by `=` or quotation marks
+    re.compile(
+        rf"(?P<before>\b(?i:{_SECRET_NAME})(?:\\?[\"']\s*[:=]\s*\\?[\"']?|\s*=\s*[\"']?|\s*:\s*[\"'])"
+        rf"(?i:(?:bearer|basic|token|key)\s+)?){_VALUE}"
+    ),
+    # the same after a colon, where only what looks like a key is one
+    re.compile(rf"(?P<before>\b(?i:{_SECRET_NAME})\s*:\s*(?i:(?:bearer|basic|token|key)\s+)?){_LIKE_A_KEY}{_VALUE}"),
+    re.compile(rf"(?P<before>\b(?i:bearer|basic|token)\s+){_LIKE_A_KEY}(?!\[redacted\])[\w.~+/=-]{{8,}}"),
+    re.compile(rf"(?P<before>[?&](?i:(?:[\w-]*[-_])?(?:key|sig|signature|token|credential))=){_VALUE}"),
+    re.compile(r"(?P<before>\b)(?:(?:sk|pk|rk)[-_][\w-]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"),
+)
 
 
 class Secret:
@@ -97,24 +122,16 @@ class Redactor:
     Redact before cutting: half a key is still half a key.
     """
 
-    _SHAPES = re.compile(
-        r"(?i)(\b(?:bearer|basic|token)\s+)[\w.~+/=-]{8,}"
-        r"|((?:api[-_]?key|authorization|x-api-key|xi-api-key|secret|password|access[-_]token|[?&](?:key|sig|signature|token))"
-        r"[\"']?\s*[:=]\s*[\"']?)(?!\[redacted\])[^\s\"'&,;]{6,}"
-    )
-
     def __init__(self) -> None:
         self._forms: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
 
     def add(self, secret: Secret) -> None:
-        """Mask this secret from now on, plain, URL-quoted, JSON-escaped and in base64. Very short ones are left alone."""
+        """Mask this secret from now on, plain, quoted, escaped, in hex and in base64. Very short ones are left alone."""
         value = secret.reveal()
         if len(value) < _SHORTEST:
             return
-        raw = value.encode()
-        forms = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], raw.hex()}
-        forms |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
+        forms = _forms_of(value)
         self._forms |= forms
         longest_first = sorted(self._forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(form) for form in longest_first))
@@ -123,17 +140,45 @@ class Redactor:
         """The text with every secret masked."""
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
-        return self._SHAPES.sub(lambda m: f"{m.group(1) or m.group(2)}{MASK}", text)
+        for shape in _SHAPES:
+            text = shape.sub(lambda match: f"{match['before']}{MASK}", text)
+        return text
 
     def value(self, value: object) -> object:
         """JSON data with every secret in its texts and keys masked."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(k)): self.value(v) for k, v in value.items()}
+            return {self.text(str(k)): self._keyed(str(k), v) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(v) for v in value]
         return value
+
+    def _keyed(self, key: str, value: object) -> object:
+        is_secret = isinstance(value, str) and len(value) >= _SHORTEST and _SECRET_KEY.fullmatch(key)
+        return MASK if is_secret else self.value(value)
+
+
+def _forms_of(value: str) -> set[str]:
+    """How a secret shows itself: as it is, URL-quoted, escaped once or twice, in hex and inside of base64."""
+    raw = value.encode(errors="surrogatepass")
+    quoted = {quote(raw, safe=safe) for safe in ("", "/", ":/", "/:=+@,;&$!*'()~")} | {quote_plus(raw)}
+    quoted |= {_QUOTED.sub(lambda match: match[0].lower(), form) for form in quoted}
+    escaped = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    escaped |= {json.dumps(form)[1:-1] for form in escaped} | {value.replace("/", "\\/"), repr(value)[1:-1]}
+    escaped |= {html.escape(value), html.escape(value, quote=False)}
+    return {value, raw.hex(), raw.hex().upper(), *quoted, *escaped, *_base64_forms(raw)}
+
+
+def _base64_forms(raw: bytes) -> set[str]:
+    """What base64 shows of the bytes wherever they stand in a text: all but the letters shared with neighbours."""
+    forms = {base64.b64encode(raw).rstrip(b"=")}
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + raw)
+        stable = encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+        if len(stable) >= _SHORTEST:
+            forms.add(stable)
+    return {form.decode() for form in forms} | {form.translate(_URL_SAFE).decode() for form in forms}
 
 
 class SecretScope:

@@ -11,12 +11,22 @@ from pathlib import Path
 from callsheet.errors import ConfigError
 from callsheet.inputs import attribute_names
 from callsheet.models import ModelRef, Operation
-from callsheet.sheet_files import read_data
+from callsheet.sheet_files import check_limits, parse_json, read_data
 
 __all__ = ["CallSheet", "ModelChoice", "Producer"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_RESERVED = frozenset({"inputs", "index", "range", "true", "false", "none", "manifest", "report"})
+_RESERVED = frozenset(
+    {"inputs", "index", "range", "true", "false", "none", "manifest", "report"}
+    | {"and", "else", "if", "in", "is", "loop", "not", "or", "self"}  # words of a template
+    | {
+        "aux",
+        "con",
+        "nul",
+        "prn",
+        *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+    }  # no file on Windows
+)
 _OWN_KEYS = ("operation", "models", "for_each", "pin", "options")
 SHEET_NAMES = ("sheet.toml", "sheet.json")
 
@@ -114,11 +124,19 @@ def _as_type_of(model: object, value: object, where: str) -> object:
         if isinstance(model, int):
             return int(value)
         if isinstance(model, float):
-            return float(value)
+            number = float(value)
+            check_limits(number, where)
+            return number
     except (KeyError, ValueError):
         raise ConfigError(f"wants {type(model).__name__}, got {value!r}", where=where) from None
+    if isinstance(model, (list, dict)) and value.lstrip().startswith("[" if isinstance(model, list) else "{"):
+        return parse_json(value, where)
     if isinstance(model, list):
-        return [item.strip() for item in value.split(",")]
+        return [
+            _as_type_of(model[0] if model else "", item.strip(), where) for item in value.split(",") if item.strip()
+        ]
+    if isinstance(model, dict):
+        raise ConfigError(f"wants a table: give it as JSON, got {value!r}", where=where)
     return value
 
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
 
 from callsheet.errors import ConfigError
 
-__all__ = ["MAX_DATA_BYTES", "check_depth", "inside", "is_template_file", "parse_json", "read_data", "read_text"]
+__all__ = [
+    "MAX_DATA_BYTES",
+    "check_limits",
+    "inside",
+    "is_file",
+    "is_template_file",
+    "parse_json",
+    "read_data",
+    "read_text",
+]
 
 MAX_DATA_BYTES = 4 << 20
 MAX_DEPTH = 64
@@ -51,13 +61,20 @@ def parse_json(text: str, where: str) -> object:
             raise ConfigError(f"{_line_of_number(text)}a number of more than {MAX_DIGITS} digits", where=where)
         return int(digits)
 
+    def table(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        keys = dict(pairs)
+        if len(keys) < len(pairs):
+            twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+            raise ConfigError(f"the key {twice!r} stands twice in one object", where=where)
+        return keys
+
     try:
-        value: object = json.loads(text, parse_constant=refuse, parse_int=integer)
+        value: object = json.loads(text, parse_constant=refuse, parse_int=integer, object_pairs_hook=table)
     except json.JSONDecodeError as error:
         raise ConfigError(f"line {error.lineno}, column {error.colno}: {error.msg}", where=where) from None
     except RecursionError:
         raise ConfigError("is nested too deeply", where=where) from None
-    check_depth(value, where)
+    check_limits(value, where)
     return value
 
 
@@ -70,7 +87,7 @@ def _parse_toml(text: str, where: str) -> object:
         raise ConfigError("is nested too deeply", where=where) from None
     except ValueError:  # CPython refuses to convert more than 4,300 digits
         raise ConfigError(f"{_line_of_number(text)}a number of more than {MAX_DIGITS} digits", where=where) from None
-    check_depth(value, where)
+    check_limits(value, where, text)
     return value
 
 
@@ -79,16 +96,23 @@ def _line_of_number(text: str) -> str:
     return f"line {text.count(chr(10), 0, match.start()) + 1}: " if match else ""
 
 
-def check_depth(value: object, where: str) -> None:
-    """Raises ConfigError for data nested more than MAX_DEPTH deep."""
+def check_limits(value: object, where: str, text: str = "") -> None:
+    """Raises ConfigError for data nested more than MAX_DEPTH deep, NaN, infinities and numbers of too many digits.
+
+    With the `text` that the data was read from, a long number's line is told.
+    """
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_DEPTH + 1):
         below: list[object] = []
         for item in level:
             if isinstance(item, dict):
                 below.extend(item.values())
             elif isinstance(item, list):
                 below.extend(item)
+            elif isinstance(item, float) and not math.isfinite(item):
+                raise ConfigError(f"{item} is no number that can be sent", where=where)
+            elif isinstance(item, int) and abs(item) >= 10**MAX_DIGITS:
+                raise ConfigError(f"{_line_of_number(text)}a number of more than {MAX_DIGITS} digits", where=where)
         if not below:
             return
         level = below
@@ -99,16 +123,27 @@ def is_template_file(text: str, folder: Path) -> bool:
     """True when a text attribute names a file: it looks like `some/prompt.md`, or a file of that name is there."""
     if "\n" in text or len(text) > 255 or not text.endswith((".md", ".txt", ".j2")):
         return False
-    return bool(_TEMPLATE_FILE.fullmatch(text)) or (folder / text).is_file()
+    return bool(_TEMPLATE_FILE.fullmatch(text)) or is_file(folder / text)
+
+
+def is_file(path: Path) -> bool:
+    """True when there is such a file; a name that no file can have is not an error."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def inside(project: Path, folder: Path, name: str, where: str) -> Path:
     """The file `name` as seen from `folder`; it must exist and lie inside the project. Raises ConfigError."""
     if not name or "\0" in name:
         raise ConfigError("wants a file name", where=where)
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, ValueError, RuntimeError):  # too long, not encodable, or a circle of links
+        raise ConfigError(f"{name[:300]!r} cannot be the name of a file", where=where) from None
     if not path.is_relative_to(project.resolve()):
         raise ConfigError(f"{name!r} lies outside of the project {project.name!r}: copy it into it", where=where)
-    if not path.is_file():
-        raise ConfigError(f"there is no file {name!r} in {folder.name!r}", where=where)
+    if not is_file(path):
+        raise ConfigError(f"there is no file {name[:300]!r} in {folder.name!r}", where=where)
     return path

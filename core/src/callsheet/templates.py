@@ -331,18 +331,16 @@ def _input_names(tree: nodes.Template) -> list[str]:
 
     guarded: set[int] = set()
     for node in tree.find_all((nodes.Filter, nodes.Test)):
-        if isinstance(node, (nodes.Filter, nodes.Test)) and node.name in ("default", "d", "defined", "undefined"):
+        if node.name in ("default", "d", "defined", "undefined"):
             guarded.add(id(node.node))
     names: dict[str, None] = {}
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        if id(node) in guarded or not isinstance(node, (nodes.Getattr, nodes.Getitem)):
+    for read in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        if id(read) in guarded or not (isinstance(read.node, nodes.Name) and read.node.name == "inputs"):
             continue
-        if not (isinstance(node.node, nodes.Name) and node.node.name == "inputs"):
-            continue
-        if isinstance(node, nodes.Getattr):
-            names[node.attr] = None
-        elif isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-            names[node.arg.value] = None
+        if isinstance(read, nodes.Getattr):
+            names[read.attr] = None
+        elif isinstance(read.arg, nodes.Const) and isinstance(read.arg.value, str):
+            names[read.arg.value] = None
     return list(names)
 
 
