@@ -133,7 +133,9 @@ def test_a_new_wording_of_one_segment_runs_exactly_what_depends_on_it(tmp_path):
     (folder / "sheet.toml").write_text(sheet.replace(schema, schema + 'pin = "script.json"\n'))
     assert callsheet_json("plan", folder, "--mode", "mock")["counts"]["cached"] == 14
     script = json.loads((folder / "script.json").read_text())
-    script["segments"][1]["narration"] = "The mountain breathes out before it speaks, and the birds are the first to know."
+    script["segments"][1]["narration"] = (
+        "The mountain breathes out before it speaks, and the birds are the first to know."
+    )
     (folder / "script.json").write_text(json.dumps(script))
     plan = callsheet_json("plan", folder, "--mode", "mock")
     waiting = {j["id"]: (j["state"], j["reason"], j["detail"]) for j in plan["jobs"] if j["state"] != "cached"}

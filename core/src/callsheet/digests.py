@@ -42,7 +42,7 @@ def canonical(value: object) -> bytes:
 
     try:
         return rfc8785.dumps(json_ready(value))  # type: ignore[arg-type]
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"a value in the request cannot be written as JSON: {error}") from None
 
 

@@ -19,26 +19,26 @@ MASK = "[redacted]"
 _SHORTEST = 6
 _QUOTED = re.compile("%[0-9A-F]{2}")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_SECRET_NAME = (
-    r"(?:[\w-]*api[-_]?key|(?:proxy-)?authorization|[\w-]*secret[-_]?(?:key)?|password|passwd"
+_NAMES = (
+    r"(?:[\w-]{0,64}api[-_]?key|(?:proxy-)?authorization|[\w-]{0,64}secret[-_]?(?:key)?|password|passwd"
     r"|(?:access|refresh|auth|id|bearer)[-_]?token)"
 )
 _SECRET_KEY = re.compile(
-    r"(?i)(?:[\w-]*api[-_]?key|(?:proxy-)?authorization|client[-_]?secret|password|(?:access|refresh|auth)[-_]?token)"
+    r"(?i)(?:[\w-]{0,64}api[-_]?key|(?:proxy-)?authorization|client[-_]?secret|password|(?:access|refresh|auth)[-_]?token)"
 )
-_LIKE_A_KEY = r"(?=[^\s\"'&,;]*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z]))"
+_LIKE_A_KEY = r"(?=[^\s\"'&,;]*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z]|[^\s\"'&,;]{24}))"
 """Prose has no digits and no capitals inside of its words: `basic understanding` stays, `Basic dXNlcjpwdw==` goes."""
 _VALUE = r"(?!\[redacted\])[^\s\"'&,;]{6,}"
 _SHAPES = (
     # Authorization: Bearer …, "x-api-key": "…", password=…: marked as a value by `=` or quotation marks
     re.compile(
-        rf"(?P<before>\b(?i:{_SECRET_NAME})(?:\\?[\"']\s*[:=]\s*\\?[\"']?|\s*=\s*[\"']?|\s*:\s*[\"'])"
+        rf"(?P<before>\b(?i:{_NAMES})(?:\\?[\"']\s*[:=]\s*\\?[\"']?|\s*=\s*[\"']?|\s*:\s*[\"'])"
         rf"(?i:(?:bearer|basic|token|key)\s+)?){_VALUE}"
     ),
     # the same after a colon, where only what looks like a key is one
-    re.compile(rf"(?P<before>\b(?i:{_SECRET_NAME})\s*:\s*(?i:(?:bearer|basic|token|key)\s+)?){_LIKE_A_KEY}{_VALUE}"),
+    re.compile(rf"(?P<before>\b(?i:{_NAMES})\s*:\s*(?i:(?:bearer|basic|token|key)\s+)?){_LIKE_A_KEY}{_VALUE}"),
     re.compile(rf"(?P<before>\b(?i:bearer|basic|token)\s+){_LIKE_A_KEY}(?!\[redacted\])[\w.~+/=-]{{8,}}"),
-    re.compile(rf"(?P<before>[?&](?i:(?:[\w-]*[-_])?(?:key|sig|signature|token|credential))=){_VALUE}"),
+    re.compile(rf"(?P<before>[?&](?i:(?:[\w-]{0, 64}[-_])?(?:key|sig|signature|token|credential))=){_VALUE}"),
     re.compile(r"(?P<before>\b)(?:(?:sk|pk|rk)[-_][\w-]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"),
 )
 

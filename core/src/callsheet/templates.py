@@ -335,7 +335,9 @@ def _input_names(tree: nodes.Template) -> list[str]:
             guarded.add(id(node.node))
     names: dict[str, None] = {}
     for read in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        if id(read) in guarded or not (isinstance(read.node, nodes.Name) and read.node.name == "inputs"):
+        if id(read) in guarded or not isinstance(read, (nodes.Getattr, nodes.Getitem)):
+            continue
+        if not (isinstance(read.node, nodes.Name) and read.node.name == "inputs"):
             continue
         if isinstance(read, nodes.Getattr):
             names[read.attr] = None

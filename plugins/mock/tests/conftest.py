@@ -145,8 +145,8 @@ def opened(clock: Clock) -> Callable:
     async def open_client(folder: Path, *, settings: Settings | None = None, sleep: Callable | None = None):
         folder.mkdir(parents=True, exist_ok=True)
         async with await Client.open(Project.at(folder), settings or Settings()) as client:
-            client.services = replace(client.services, clock=clock, sleep=sleep or clock.sleep)
-            client.pay_once = PayOnce(client.services)
+            services = replace(client.runtime.services, clock=clock, sleep=sleep or clock.sleep)
+            client.runtime = replace(client.runtime, services=services, pay_once=PayOnce(services))
             yield client
 
     return open_client

@@ -73,7 +73,7 @@ def _by_area(ratio: tuple[int, int], area: int) -> tuple[int, int]:
     """Exactly the ratio where whole multiples of it are fine enough, else to the pixel."""
     wide, high = ratio
     times = _rounded(isqrt(area * 10_000 // (wide * high)), 100)
-    if times >= 4:
+    if times >= 8:
         return wide * times, high * times
     return max(1, isqrt(area * wide // high)), max(1, isqrt(area * high // wide))
 

@@ -1,0 +1,64 @@
+"""What tests across packages share: a working folder of their own, and plugins installed for one test."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder; the user's state lies apart, and whatever the test does to the environment is undone."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    with mock.patch.dict(os.environ):
+        for name in [name for name in os.environ if name.startswith("CALLSHEET_")]:
+            del os.environ[name]
+        os.environ["XDG_STATE_HOME"] = str(tmp_path / "state")
+        yield work
+
+
+@dataclass
+class Site:
+    """Installs packages in source form, as an editable install would."""
+
+    monkeypatch: pytest.MonkeyPatch
+    sources: list[Path]
+
+    def install(self, project: Path) -> None:
+        """Make the package under `project`/src importable, and write the metadata that its pyproject.toml asks for."""
+        source = project / "src"
+        if source in self.sources:
+            return
+        table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        name, version = table["name"], table["version"]
+        info = source / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        (info / "METADATA").write_text(head, encoding="utf-8")
+        groups = table.get("entry-points", {})
+        lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in each.items()) for group, each in groups.items()]
+        (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+        self.monkeypatch.syspath_prepend(str(source))
+        self.sources.append(source)
+        importlib.invalidate_caches()
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Packages for one test; what was imported from them is forgotten afterwards."""
+    made = Site(monkeypatch, [])
+    yield made
+    packages = {path.name for source in made.sources for path in source.iterdir()}
+    for module in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        del sys.modules[module]
+    importlib.invalidate_caches()
