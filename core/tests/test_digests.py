@@ -14,13 +14,7 @@ from callsheet.errors import ConfigError
 from hypothesis import given
 from hypothesis import strategies as st
 
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53) + 1, 2**53 - 1)
-    | st.floats(-(2.0**53), 2.0**53)
-    | st.text()
-)
+SCALARS = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-(2.0**53), 2.0**53) | st.text()
 JSON = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12
 )
@@ -84,7 +78,8 @@ def test_json_ready() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), 2**53, -(2**53), 10**5000, "\ud800", {"\udfff": 1}],
+    "value",
+    [float("nan"), float("inf"), 2**53, -(2**53), 10**5000, "\ud800", {"\udfff": 1}],
     ids=["nan", "inf", "large", "small", "huge", "surrogate", "key"],
 )
 def test_what_json_cannot_hold_is_refused(value: object) -> None:

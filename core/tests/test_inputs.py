@@ -128,7 +128,9 @@ def test_sizes_and_ratios(width: int, height: int) -> None:
     assert (parsed.size, parsed.aspect_ratio) == (values["size"], values["aspect_ratio"])  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("value", [0, -1, "nan", "inf", float("nan"), float("inf"), 1e9], ids=lambda v: f"{type(v).__name__}-{v}")
+@pytest.mark.parametrize(
+    "value", [0, -1, "nan", "inf", float("nan"), float("inf"), 1e9], ids=lambda v: f"{type(v).__name__}-{v}"
+)
 @pytest.mark.parametrize("name", ["duration", "fps", "count"])
 def test_amounts_are_above_zero(name: str, value: object) -> None:
     """Nothing is made 0 times, backwards, or without end."""

@@ -32,7 +32,9 @@ def test_parse(text: str, provider: str, model: str, environment: str) -> None:
     assert ModelRef.parse(text) == ModelRef(provider, model, environment)
 
 
-@pytest.mark.parametrize("text", ["", "mock", ":", "mock:", ":image", "mock:@cloud", "mo ck:x", "mock:a b", "m:a\x1b[2J"])
+@pytest.mark.parametrize(
+    "text", ["", "mock", ":", "mock:", ":image", "mock:@cloud", "mo ck:x", "mock:a b", "m:a\x1b[2J"]
+)
 def test_wrong_references(text: str) -> None:
     """What has no provider or no model, or holds white space or control characters, is refused with an example."""
     with pytest.raises(ConfigError, match="provider:model") as caught:

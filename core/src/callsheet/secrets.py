@@ -38,7 +38,7 @@ _SHAPES = (
     # the same after a colon, where only what looks like a key is one
     re.compile(rf"(?P<before>\b(?i:{_NAMES})\s*:\s*(?i:(?:bearer|basic|token|key)\s+)?){_LIKE_A_KEY}{_VALUE}"),
     re.compile(rf"(?P<before>\b(?i:bearer|basic|token)\s+){_LIKE_A_KEY}(?!\[redacted\])[\w.~+/=-]{{8,}}"),
-    re.compile(rf"(?P<before>[?&](?i:(?:[\w-]{0, 64}[-_])?(?:key|sig|signature|token|credential))=){_VALUE}"),
+    re.compile(r"(?P<before>[?&](?i:(?:[\w-]{0,64}[-_])?(?:key|sig|signature|token|credential))=)" + _VALUE),
     re.compile(r"(?P<before>\b)(?:(?:sk|pk|rk)[-_][\w-]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"),
 )
 
@@ -163,6 +163,7 @@ def _forms_of(value: str) -> set[str]:
     """How a secret shows itself: as it is, URL-quoted, escaped once or twice, in hex and inside of base64."""
     raw = value.encode(errors="surrogatepass")
     quoted = {quote(raw, safe=safe) for safe in ("", "/", ":/", "/:=+@,;&$!*'()~")} | {quote_plus(raw)}
+    quoted |= {form.replace("~", "%7E") for form in quoted}
     quoted |= {_QUOTED.sub(lambda match: match[0].lower(), form) for form in quoted}
     escaped = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
     escaped |= {json.dumps(form)[1:-1] for form in escaped} | {value.replace("/", "\\/"), repr(value)[1:-1]}

@@ -101,22 +101,25 @@ def check_limits(value: object, where: str, text: str = "") -> None:
 
     With the `text` that the data was read from, a long number's line is told.
     """
-    level = [value]
+    level: list[object] = [[value]]
     for _ in range(MAX_DEPTH + 1):
         below: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-            elif isinstance(item, float) and not math.isfinite(item):
-                raise ConfigError(f"{item} is no number that can be sent", where=where)
-            elif isinstance(item, int) and abs(item) >= 10**MAX_DIGITS:
-                raise ConfigError(f"{_line_of_number(text)}a number of more than {MAX_DIGITS} digits", where=where)
+        for table in level:
+            for item in table.values() if isinstance(table, dict) else table if isinstance(table, list) else ():
+                _check_number(item, where, text)
+                if isinstance(item, (dict, list)):
+                    below.append(item)
         if not below:
             return
         level = below
     raise ConfigError(f"is nested more than {MAX_DEPTH} deep", where=where)
+
+
+def _check_number(value: object, where: str, text: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{value} is no number that can be sent", where=where)
+    if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        raise ConfigError(f"{_line_of_number(text)}a number of more than {MAX_DIGITS} digits", where=where)
 
 
 def is_template_file(text: str, folder: Path) -> bool:

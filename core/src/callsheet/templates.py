@@ -27,12 +27,12 @@ __all__ = ["MAX_RENDERED", "MAX_WORK", "Missing", "Template", "is_template", "op
 MAX_RENDERED = 1 << 20
 """The largest text that a template may render to, in characters."""
 MAX_WORK = 16 << 20
-"""How much a template may do: characters made on the way, and turns of loops (each counts as 16)."""
+"""How much a template may do: characters made on the way, and turns of loops (each counts as 64)."""
 
 _MARKS = ("{{", "{%", "{#")
 _ONE_EXPRESSION = re.compile(r"\s*\{\{[-+]?(?P<expression>(?:(?!\}\}|\{\{).)*?)-?\}\}\s*", re.DOTALL)
 _MAX_BITS = 1024
-_TURN = 16
+_TURN = 64
 _MAX_INDENT = 8
 _LOOP_NAMES = frozenset(
     {"index", "index0", "revindex", "revindex0", "first", "last", "length", "depth", "depth0", "previtem", "nextitem"}
@@ -134,6 +134,7 @@ def _described(value: object) -> str:
 def plain_value(value: object) -> object:
     """The value as JSON data. Raises TypeError for what is none, and what an undefined name raises when it is used."""
     from jinja2 import Undefined
+    from jinja2.runtime import LoopContext
 
     value = opened(value)
     if isinstance(value, Undefined):
@@ -146,7 +147,7 @@ def plain_value(value: object) -> object:
         return value.isoformat()
     if isinstance(value, Mapping):
         return {str(k): plain_value(v) for k, v in value.items()}
-    if isinstance(value, (Sequence, Iterator)):
+    if isinstance(value, (Sequence, Iterator)) and not isinstance(value, LoopContext):
         return [plain_value(v) for v in _turns(value)]
     raise TypeError(f"a {type(value).__name__} is neither text nor JSON")
 

@@ -71,6 +71,7 @@ def _code(outcome: JobOutcome) -> int:
 async def _tell_cancelled(session: Session, client: Client, run_id: str) -> None:
     """The run wrote its manifest before it let go; what it says is all there is to tell."""
     record = await client.ledger.run(run_id)
+    session.told = not session.json
     output = OutputFolder(Path(record.output))
     manifest = output.manifest()
     if manifest is not None and manifest.get("run") == record.id:

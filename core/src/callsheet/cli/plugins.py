@@ -53,7 +53,7 @@ def list_plugins(session: Session, project: Path | None) -> None:
         cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
         put_table(names, cells, right=("models",))
     else:
-        say("no plugin is installed: pip install callsheet-mock")
+        say("no plugin is installed")
     for row in rows:
         if row["status"] == "skipped":
             say(f"note: {row['name']} is skipped: {row['problem']}")

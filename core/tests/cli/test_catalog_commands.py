@@ -1,0 +1,59 @@
+"""`callsheet models`, `model show` and `plugins list`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def test_models_without_importing_the_plugin(cli, toy):
+    """The list comes from manifests alone."""
+    ended = cli("models")
+    assert ended.code == 0
+    assert [line.split()[:2] for line in ended.out.splitlines()[1:]] == [
+        ["toy:image", "image.generate"],
+        ["toy:text", "text.generate"],
+        ["toy:video", "video.generate"],
+    ]
+    assert "callsheet_toy" not in sys.modules
+
+
+def test_models_filters_and_json(cli, toy):
+    """Each filter narrows the list; JSON has the prices with date and source."""
+    for args in (["-o", "text.generate"], ["--capability", "json_schema"], ["toy", "text"], ["toytext"]):
+        rows = cli("models", *args, "--json").document["models"]
+        assert [row["ref"] for row in rows] == ["toy:text"]
+    price = {"per": "run", "usd": "0.02", "as_of": "2026-08-01", "source": "toy.test/pricing"}
+    assert rows[0]["price"] == [price]
+    assert cli("models", "--provider", "none", "--json").document == {"models": [], "problems": []}
+    assert cli("models", "-o", "text.gen").code == 2
+
+
+def test_model_show(cli, toy):
+    """By alias, with the options of its schema."""
+    ended = cli("model", "show", "toytext")
+    assert ended.code == 0
+    assert "toy:text" in ended.out
+    assert "finish" in ended.out
+    document = cli("model", "show", "toy:text", "--json").document
+    assert document["schema"]["properties"]["finish"]["default"] == "stop"
+    assert "prompt" in document["attributes"]
+    wrong = cli("model", "show", "toy:txt")
+    assert wrong.code == 2
+    assert "did you mean toy:text?" in wrong.err
+
+
+def test_plugins_list(cli, toy):
+    """Name, status, number of models and commands."""
+    (row,) = [row for row in cli("plugins", "list", "--json").document["plugins"] if row["name"] == "toy"]
+    assert (row["status"], row["models"], row["commands"]) == ("ok", 3, ["greet", "forgotten", "crash"])
+
+
+def test_a_wrong_project_file(cli, toy):
+    """The error names file and key."""
+    from pathlib import Path
+
+    Path("callsheet.toml").write_text("[run]\nconcurency = 3\n")
+    ended = cli("models")
+    assert ended.code == 2
+    assert "concurrency" in ended.err
+    assert ended.out == ""
