@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from callsheet.artifacts import EXTENSIONS, BlobArtifact, FileRef, JsonArtifact, TextArtifact, extension_for
-from callsheet.errors import CallsheetError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet.artifacts import EXTENSIONS, BlobArtifact, FileRef, JsonArtifact, TextArtifact, extension_for
+from callsheet.errors import CallsheetError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
 from callsheet.artifacts import Artifact, BlobArtifact, FileRef, JsonArtifact, TextArtifact
 from callsheet.bindings import Scope, compile_producer, evaluate, values_for
 from callsheet.errors import ConfigError

@@ -23,8 +23,6 @@ pins = { acme = "callsheet-acme" }
 
 [providers.acme]
 base_url = "http://127.0.0.1:8000/v1/"
-concurrency = 2
-options = { region = "eu" }
 
 [aliases]
 hero = "acme:big"
@@ -44,7 +42,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
     assert (settings.concurrency, settings.salt) == (3, "second take")
     assert (settings.allow, settings.deny) == ({"mock", "acme"}, {"evil"})
     assert settings.pins == {"acme": "callsheet-acme"}
-    assert settings.providers == {"acme": ProviderSettings("http://127.0.0.1:8000/v1", 2, {"region": "eu"})}
+    assert settings.providers == {"acme": ProviderSettings("http://127.0.0.1:8000/v1")}
     assert settings.aliases == {"hero": "acme:big"}
     assert [(m.name, m.operation, m.wire) for m in settings.models] == [
         ("cheap:m", Operation.TEXT_GENERATE, "acme:chat")
@@ -67,14 +65,14 @@ def test_no_file_and_an_empty_one_are_the_defaults(tmp_path: Path) -> None:
         ("[run]", "[runs]", "unknown key 'runs'; did you mean 'run'"),
         ("concurrency = 3", "concurency = 3", r"\[run\]: unknown key 'concurency'; did you mean 'concurrency'"),
         ("concurrency = 3", "concurrency = 0", r"\[run\]: concurrency must be a whole number from 1 to 1000"),
-        ("concurrency = 2", "concurrency = true", r"\[acme\]: concurrency must be a whole number"),
+        ("concurrency = 3", "concurrency = true", r"\[run\]: concurrency must be a whole number"),
+        ("[providers.acme]", "[providers.acme]\nconcurrency = 2", "unknown key 'concurrency'"),
         ('allow = ["mock", "acme"]', 'allow = "mock"', r"\[plugins\]: allow must be a list of texts"),
         ('"callsheet-acme"', "1", "acme must be text"),
         ("[providers.acme]", "[providers.Acme]", "'Acme' is not a provider's name"),
         ("[providers.acme]", '[providers.acme]\napi_key = "sk-123456"', "secrets come from the environment"),
         ("http://127", "ftp://127", "base_url must be a URL"),
         ("base_url", "base_uri", "unknown key 'base_uri'; did you mean 'base_url'"),
-        ('options = { region = "eu" }', "options = []", "options: must be a table"),
         ("hero =", '"he:ro" =', "'he:ro' cannot be an alias"),
         ('"acme:big"', '" "', "hero must name a model"),
         ('provider = "cheap"', "", "models 1: needs a provider"),

@@ -8,11 +8,12 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from callsheet.artifacts import FileRef
 from callsheet.digests import canonical, digest, json_ready
 from callsheet.errors import ConfigError
-from hypothesis import given
-from hypothesis import strategies as st
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-(2.0**53), 2.0**53) | st.text()
 JSON = st.recursive(

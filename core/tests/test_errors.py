@@ -6,6 +6,7 @@ import pickle
 import re
 
 import pytest
+
 from callsheet import errors
 from callsheet.errors import (
     CallsheetError,

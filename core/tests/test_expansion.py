@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from callsheet.errors import ConfigError
 from callsheet.expansion import Expansion, expand
 from callsheet.sheet import CallSheet

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from callsheet.artifacts import FileRef
 from callsheet.errors import ConfigError
 from callsheet.inputs import (
@@ -19,8 +22,6 @@ from callsheet.inputs import (
     text_attributes,
 )
 from callsheet.models import Operation
-from hypothesis import given
-from hypothesis import strategies as st
 
 FILE = FileRef("ab" * 32, "image/png", 3)
 LEAST: dict[Operation, dict[str, object]] = {
@@ -74,7 +75,8 @@ def test_arbitrary_values_raise_config_errors_only(operation: Operation, data: s
     try:
         parsed = parse_inputs(operation, data.draw(st.dictionaries(names, VALUES, max_size=5)))
     except ConfigError as error:
-        assert str(error)
+        told = str(error)
+        assert told
     else:
         assert type(parsed) is inputs_type(operation)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
+
 from callsheet.digests import json_ready
 from callsheet.jobs import Expected, JobResult, Receipt, RemoteState, RemoteStatus, Usage
 from callsheet.models import ModelRef, Operation

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from callsheet.artifacts import EXTENSIONS
-from callsheet.media import HEAD_BYTES, media_type_of, sniff
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet.artifacts import EXTENSIONS
+from callsheet.media import HEAD_BYTES, media_type_of, sniff
 
 
 @pytest.mark.parametrize(

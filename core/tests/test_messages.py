@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError
 
 import pytest
+
 from callsheet.artifacts import FileRef
 from callsheet.digests import json_ready
 from callsheet.messages import FilePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart

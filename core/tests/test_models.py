@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from callsheet.errors import ConfigError
-from callsheet.models import ModelInfo, ModelRef, Operation
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet.errors import ConfigError
+from callsheet.models import ModelInfo, ModelRef, Operation
 
 NAMES = st.text("abcXYZ019._-/:@é", min_size=1, max_size=20)
 PROVIDERS = st.text("abcxyz019-", min_size=1, max_size=10)

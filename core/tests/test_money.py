@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from callsheet.manifest import cost_from_json
-from callsheet.money import FREE, Cost, PriceRow, estimate, total
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet.manifest import cost_from_json
+from callsheet.money import FREE, Cost, PriceRow, estimate, total
 
 AMOUNTS = st.decimals(min_value=0, max_value=10**6, places=6)
 COSTS = st.one_of(

@@ -445,3 +445,38 @@ async def test_every_error_of_a_call_is_one_of_ours(studio):
         async with await studio.open() as client:
             with pytest.raises(ProviderError):
                 await client.call("acme:picture", prompt=str(error))
+
+
+async def test_what_an_earlier_task_gave_up_is_gone_on_with_in_the_same_process(studio):
+    """The wait ended, the job did not: the same client asks again instead of waiting for itself."""
+    studio.acme.polls["remote-call"] = [ConnectionFailedError("down", sent=Sent.NOT_SENT)] * 12
+    async with await studio.open() as client:
+        with pytest.raises(StillRunningError):
+            await client.call("acme:job", prompt="lava", reuse=True)
+        result = await client.call("acme:job", prompt="lava", reuse=True)
+    assert result.artifacts[0].text == "re: lava #0"
+    assert studio.acme.sent == ["call"]
+
+
+async def test_a_plugin_that_breaks_while_it_polls_loses_nothing(studio):
+    """A bug in `poll` is no answer about the job: the receipt stays good."""
+    studio.acme.polls["remote-call"] = [KeyError("oops")]
+    async with await studio.open() as client:
+        with pytest.raises(StillRunningError, match="KeyError"):
+            await client.call("acme:job", prompt="lava", reuse=True)
+        assert (await only_call(client)).state is CallState.SUBMITTED
+        result = await client.call("acme:job", prompt="lava", reuse=True)
+    assert result.artifacts[0].text == "re: lava #0"
+    assert studio.acme.sent == ["call"]
+
+
+async def test_a_refused_prompt_is_told(studio):
+    """Who has to change it must see it, even when the plugin forgot to say."""
+    from callsheet.errors import ContentRejectedError
+
+    studio.acme.script["call"] = [ContentRejectedError("not allowed")]
+    async with await studio.open() as client:
+        with pytest.raises(ContentRejectedError) as caught:
+            await client.call("acme:text", prompt="something rude")
+        record = await only_call(client)
+    assert caught.value.prompt == record.failure.prompt == "something rude"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from callsheet.references import InputReference, Reference, job_id, parse_reference
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet.references import InputReference, Reference, job_id, parse_reference
 
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,10}", fullmatch=True).filter(lambda n: n not in ("inputs", "index"))
 CELLS = st.one_of(
@@ -16,7 +17,7 @@ CELLS = st.one_of(
 
 
 @given(NAMES, CELLS, st.booleans())
-def test_text_round_trip(name: str, cell: dict[str, int], every: bool) -> None:  # noqa: FBT001
+def test_text_round_trip(name: str, cell: dict[str, int], every: bool) -> None:
     """Every reference reads back from its text."""
     reference = Reference(name, **cell, every=every)
     assert parse_reference(str(reference)) == reference

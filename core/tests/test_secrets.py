@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from urllib.parse import quote, quote_plus
 
 import pytest
-from callsheet.errors import ConfigError
-from callsheet.secrets import ChainSecrets, EnvSecrets, MappingSecrets, Redactor, Secret, SecretScope
 from hypothesis import given
 from hypothesis import strategies as st
+
+from callsheet.errors import ConfigError
+from callsheet.secrets import ChainSecrets, EnvSecrets, MappingSecrets, Redactor, Secret, SecretScope
 
 PLANTED = 's3cr/et+k€y:"q" &%\\7x'
 ALPHABET = st.text(st.characters(codec="utf-8", min_codepoint=33, exclude_categories=["Cs"]), min_size=8, max_size=40)
@@ -171,7 +172,7 @@ class Holder:
 def test_a_secret_shows_itself_nowhere() -> None:
     """repr, str, format, f-strings and dataclasses show a mask; pickles, copies and JSON refuse."""
     secret = Secret(PLANTED)
-    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r}", "{}".format(secret), "%s" % secret]  # noqa: UP030, UP031, UP032
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r}", "{}".format(secret), "%s" % secret]  # noqa: UP031, UP032
     shown += [repr(Holder(secret)), repr([secret]), repr({"k": secret})]
     assert not any(PLANTED in text or "s3cr" in text for text in shown)
     for write in (pickle.dumps, copy.copy, copy.deepcopy, json.dumps, lambda s: asdict(Holder(s))):

@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from callsheet.errors import ConfigError
 from callsheet.expansion import expand
 from callsheet.models import Operation
 from callsheet.sheet import CallSheet
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 GOOD = """
 title = "T"
@@ -241,7 +242,8 @@ def test_any_data_is_a_sheet_or_a_config_error(folder: Path, data: object) -> No
     try:
         expansion = expand(CallSheet.load(path), folder)
     except ConfigError as error:
-        assert "any.json" in str(error)
+        told = str(error)
+        assert "any.json" in told
     else:
         assert set(expansion.producers) == set(data["producers"])  # type: ignore[index]
 

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from callsheet import sheet_files
 from callsheet.errors import ConfigError
 from callsheet.sheet_files import inside, is_template_file, parse_json, read_data, read_text
-from hypothesis import given
-from hypothesis import strategies as st
 
 JSON = st.recursive(
     st.none()
@@ -42,7 +43,8 @@ def test_any_text_is_json_or_a_config_error(text: str) -> None:
     try:
         parse_json(text, "x.json")
     except ConfigError as error:
-        assert str(error).startswith("x.json: ")
+        told = str(error)
+        assert told.startswith("x.json: ")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("a b" * 80 + ".md", False),
     ],
 )
-def test_is_template_file(tmp_path: Path, text: str, is_file: bool) -> None:  # noqa: FBT001
+def test_is_template_file(tmp_path: Path, text: str, is_file: bool) -> None:
     """A name of a file, or a sentence which ends like one."""
     (tmp_path / "there is.md").touch()
     assert is_template_file(text, tmp_path) is is_file
@@ -161,7 +163,7 @@ def test_outside_of_the_project(project: Path, name: str) -> None:
     sheet = project / "sheet"
     (sheet / "link.txt").symlink_to(project.parent / "outside.txt")
     (sheet / "folder").symlink_to(project.parent)
-    with pytest.raises(ConfigError, match="w: .*outside of the project 'project'"):
+    with pytest.raises(ConfigError, match=r"w: .*outside of the project 'project'"):
         inside(project, sheet, name, "w")
 
 
@@ -173,6 +175,6 @@ def test_names_that_are_no_file(project: Path, name: str) -> None:
     sheet = project / "sheet"
     (sheet / "folder").mkdir()
     (sheet / "circle").symlink_to(sheet / "circle")
-    with pytest.raises(ConfigError, match="^w: ") as caught:
+    with pytest.raises(ConfigError, match=r"^w: ") as caught:
         inside(project, sheet, name, "w")
     assert len(str(caught.value)) < 500

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from callsheet.errors import CallsheetError, ErrorKind, Sent
+from callsheet.errors import CallsheetError, ContentRejectedError, ErrorKind, Sent
 from callsheet.failures import failure_of
 from callsheet.jobs import Attempt, AttemptOutcome, JobResult, Receipt
 from callsheet.money import FREE, Cost, estimate
@@ -100,6 +100,9 @@ class CallBook:
 
     async def failed(self, error: CallsheetError) -> None:
         """The call failed, or nobody knows (`sent` of the error says which)."""
+        if isinstance(error, ContentRejectedError) and not error.prompt:
+            inputs = self.call.job.inputs
+            error.prompt = str(getattr(inputs, "prompt", None) or getattr(inputs, "text", None) or "")
         await self._close(failure_of(error, self.services.redactor.text))
 
     async def lost(self, message: str, sent: Sent = Sent.UNKNOWN) -> None:

@@ -16,7 +16,7 @@ from callsheet.discovery import Discovery, discover
 from callsheet.errors import ConfigError
 from callsheet.inputs import file_attributes, list_attributes, parse_inputs
 from callsheet.intake import take_in
-from callsheet.jobs import Job, JobResult, Receipt
+from callsheet.jobs import CallWarning, Job, JobResult, Receipt, WarningKind
 from callsheet.models import Mode, ModelRef, Operation
 from callsheet.pay_once import OnUnknown, Paid, PayOnce, Ticket
 from callsheet.plan import Plan
@@ -28,7 +28,7 @@ from callsheet.registry import BoundHandler, Registry
 from callsheet.runs import Run, RunRequest, SheetRun
 from callsheet.runtime import Runtime
 from callsheet.secrets import EnvSecrets, Redactor, SecretResolver
-from callsheet.services import Services
+from callsheet.services import Services, library_log
 from callsheet.settings import Settings
 from callsheet.sheet import CallSheet
 from callsheet.storage import CallState
@@ -82,6 +82,8 @@ class Client:
             ledger = await Ledger.open(project.state / "ledger.sqlite3" if durable else None, owner)
             exits.push_async_callback(ledger.close)
             exits.push_async_callback(registry.aclose)
+            for problem in host.open_kind("events"):
+                library_log().warning("plugin.broken", plugin=problem.plugin, error=str(problem))
             exits.callback(ledger.subscribe(host.job_event))
             services = Services(
                 ledger=ledger,
@@ -150,10 +152,14 @@ class Client:
         job = await self._job(bound, attributes, options or {})
         prepared = prepare_call(bound, job, salt=self.runtime.settings.salt)
         if strict and (prepared.request.warnings or bound.mapping == "unchecked"):
-            told = "; ".join(w.message for w in prepared.request.warnings) or "mapping = unchecked"
-            raise ConfigError(f"strict: {told}")
+            refused = "; ".join(w.message for w in prepared.request.warnings) or "mapping = unchecked"
+            raise ConfigError(f"strict: {refused}")
         paid = await self._perform(prepared, reuse=reuse, on_unknown=on_unknown)
-        return self.located(replace(paid.result, warnings=(*prepared.request.warnings, *paid.result.warnings)))
+        told = [*prepared.request.warnings, *paid.result.warnings]
+        if bound.mapping == "unchecked":
+            text = f"mapping = unchecked: install the plugin of {bound.ref.provider!r} to check the request too"
+            told.append(CallWarning(WarningKind.UNCHECKED, text))
+        return self.located(replace(paid.result, warnings=tuple(dict.fromkeys(told))))
 
     async def collect(self, receipt: Receipt, mode: str | Mode = Mode.LIVE) -> JobResult:
         """The result of a remote job, by its receipt alone: waits, collects, and records it under the receipt's key.

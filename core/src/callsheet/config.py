@@ -68,13 +68,12 @@ def _providers(table: Table) -> Mapping[str, ProviderSettings]:
                 raise one.error(
                     f"{key!r} does not belong here: secrets come from the environment, never from this file"
                 )
-        one.only(("base_url", "concurrency", "options"))
+        one.only(("base_url",))
         base_url = one.text("base_url").rstrip("/")
         problem = url_problem(base_url) if base_url else ""
         if problem:
             raise one.error(f"base_url {problem}")
-        concurrency = one.whole("concurrency", least=1, most=MAX_CONCURRENCY)
-        settings[name] = ProviderSettings(base_url, concurrency, one.mapping("options"))
+        settings[name] = ProviderSettings(base_url)
     return settings
 
 

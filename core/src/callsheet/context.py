@@ -30,7 +30,8 @@ class JobContext:
     """Services for one call to one model.
 
     `key` identifies the paid call (send it as the idempotency key where the vendor honours one); `sample` tells equal
-    requests apart; `attempt` counts from 1; `accepted(request_id)` records the vendor's id as soon as it is known;
+    requests apart; `attempt` counts from 1 over all
+    tries of this call, in whatever process; `accepted(request_id)` records the vendor's id as soon as it is known;
     `keep` stores the bytes of an output; `workspace` is a folder where the plugin may leave files of its own.
     """
 

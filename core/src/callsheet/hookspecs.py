@@ -25,20 +25,22 @@ hookimpl = pluggy.HookimplMarker("callsheet")
 
 @dataclass(frozen=True, slots=True)
 class InvokeCall:
-    """One attempt of one call."""
+    """One attempt of one call. `simulated` is True when the call is mocked; only the core's own hook is asked then."""
 
     handler: Handler
     request: ProviderRequest
     context: JobContext
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AbortCall:
-    """A remote job that is to be stopped."""
+    """A remote job that is to be stopped; `simulated` as in InvokeCall."""
 
     handler: Handler
     receipt: Receipt
     context: JobContext
+    simulated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def callsheet_register_handlers() -> Iterable[HandlerSpec]:  # type: ignore[empt
 
 @hookspec
 def callsheet_register_models() -> Iterable[ModelInfo]:  # type: ignore[empty-body]
-    """Give rows that cannot be written in plugin.toml (models found on the machine). Called when listed or resolved."""
+    """Give rows that cannot be written in plugin.toml (models found on the machine). Called when a model without a row is resolved."""
 
 
 @hookspec
@@ -68,7 +70,8 @@ def callsheet_warm_start(start: HandlerStart) -> Awaitable[None] | None:
 def callsheet_invoke(call: InvokeCall) -> Awaitable[JobResult | Receipt] | None:
     """Perform one attempt instead of the handler, or return None to let it happen.
 
-    Asked once an attempt, after the intent is durable. The core's own implementation comes last and calls the handler.
+    Asked once an attempt, after the intent is durable, and never for a mocked call: a dry run must not reach anybody.
+    The core's own implementation comes last and calls the handler.
     """
 
 

@@ -34,7 +34,7 @@ class Job:
     """The data of one call to one model.
 
     `id` is `producer` or `producer[index]`; `inputs` are the general attributes with files as FileRef; `options` go to
-    the model as they are, after its schema check; `model` is the catalog row (a bare one for a model not in a catalog).
+    the model as they are; `model` is the catalog row (a bare one for a model not in a catalog).
     """
 
     id: str

@@ -139,4 +139,10 @@ class OutputFolder:
 
 def _is_plain_name(name: object) -> bool:
     """True for a visible file name of this folder: no path, no way up."""
-    return isinstance(name, str) and Path(name).name == name and not name.startswith(".") and name.isprintable()
+    return (
+        isinstance(name, str)
+        and name != ""
+        and Path(name).name == name
+        and not name.startswith(".")
+        and name.isprintable()
+    )

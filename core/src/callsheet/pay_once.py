@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from callsheet.call_book import CallBook
@@ -142,7 +142,10 @@ class _Payment:
                     claim = await self._book.reclaim(lost=claim.record.epoch)
                     if claim.verdict != "claimed":
                         continue  # another process was faster
-                case "held" | "mine":
+                case "mine":
+                    # given up by an earlier task of this process (its wait ended, its abort did not): go on with it
+                    claim = replace(claim, verdict="taken_over", previous=claim.record)
+                case "held":
                     self._ticket.park()
                     await self._services.sleep(HELD_POLL_SECONDS)
                     continue
@@ -191,7 +194,9 @@ class _Payment:
     async def _send(self, context: JobContext) -> JobResult:
         await self._book.sending()
         try:
-            answer = await self._services.host.invoke(InvokeCall(self._call.bound.handler, self._call.request, context))
+            answer = await self._services.host.invoke(
+                InvokeCall(self._call.bound.handler, self._call.request, context, self._call.bound.simulated)
+            )
         except asyncio.CancelledError:
             await _to_the_end(self._book.lost("the run was cancelled while the request was on its way"))
             raise
@@ -231,9 +236,16 @@ class _Payment:
             if error.sent is Sent.FINISHED or error.kind is ErrorKind.JOB_LOST:
                 await self._book.failed(error)
                 raise
-            await self._book.told(self._book.event("job.pending", job_id=receipt.job_id, message=str(error)))
-            raise StillRunningError(f"{error} ({_STILL.format(job=receipt.job_id)})", ref=self._book.ref) from error
+            raise await self._still_there(receipt, str(error)) from error
+        except Exception as error:
+            broke = f"{self._book.plugin} broke while it waited: {type(error).__name__}: {error}"
+            raise await self._still_there(receipt, broke) from error
         return await self._succeed(result)
+
+    async def _still_there(self, receipt: Receipt, why: str) -> StillRunningError:
+        text = self._services.redactor.text(why)
+        await self._book.told(self._book.event("attempt.interrupted", job_id=receipt.job_id, message=text))
+        return StillRunningError(f"{text} ({_STILL.format(job=receipt.job_id)})", ref=self._book.ref)
 
     async def _recover(self, claim: Claim, context: JobContext) -> JobResult:
         """A dead process had sent this: ask the provider whether it knows the job before anything else."""
@@ -266,7 +278,9 @@ class _Payment:
     async def _abort(self, receipt: Receipt, context: JobContext) -> None:
         try:
             async with asyncio.timeout(ABORT_SECONDS):
-                outcome = await self._services.host.abort(AbortCall(self._call.bound.handler, receipt, context))
+                outcome = await self._services.host.abort(
+                    AbortCall(self._call.bound.handler, receipt, context, self._call.bound.simulated)
+                )
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises here, the receipt must stay
             outcome = AbortOutcome.UNKNOWN
             self._services.log.warning("job.abort_failed", job=self._call.job.id, error=type(error).__name__)

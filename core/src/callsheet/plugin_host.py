@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from inspect import isroutine
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -201,7 +202,8 @@ class PluginHost:
         """
         from callsheet.jobs import JobResult, Receipt
 
-        waiting = self._pluggy().hook.callsheet_invoke(call=call)
+        asked = _core_hooks() if call.simulated else self._pluggy().hook
+        waiting = asked.callsheet_invoke(call=call)
         answer: JobResult | Receipt = await _answer(waiting, (JobResult, Receipt), "invoke", call.handler)
         return answer
 
@@ -209,7 +211,8 @@ class PluginHost:
         """Stop a remote job; CLIENT_SIDE_ONLY when its handler cannot tell the provider. Lets through what is raised."""
         from callsheet.jobs import AbortOutcome
 
-        waiting = self._pluggy().hook.callsheet_abort(call=call)
+        asked = _core_hooks() if call.simulated else self._pluggy().hook
+        waiting = asked.callsheet_abort(call=call)
         answer: AbortOutcome = await _answer(waiting, (AbortOutcome,), "abort", call.handler)
         return answer
 
@@ -244,7 +247,8 @@ class PluginHost:
                     caller(cli=cli)
 
 
-def _core_hooks() -> object:
+@cache
+def _core_hooks() -> Any:
     """The core's own implementations, which come last: they call the handler."""
     from callsheet.handler import AbortsRemoteJobs, Invokes, RemoteJobs
     from callsheet.hookspecs import hookimpl

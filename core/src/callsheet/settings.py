@@ -12,11 +12,9 @@ __all__ = ["ProviderSettings", "Settings"]
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One provider's settings: where it is reached and how many of its calls run at once."""
+    """One provider's settings: where it is reached."""
 
     base_url: str = ""
-    concurrency: int | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

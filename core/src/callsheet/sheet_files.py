@@ -57,7 +57,7 @@ def parse_json(text: str, where: str) -> object:
         raise ConfigError(f"{constant} is not JSON", where=where)
 
     def integer(digits: str) -> int:
-        if len(digits) > MAX_DIGITS:
+        if len(digits.lstrip("-")) > MAX_DIGITS:
             raise ConfigError(f"{_line_of_number(text)}a number of more than {MAX_DIGITS} digits", where=where)
         return int(digits)
 

@@ -28,7 +28,7 @@ def test_run_from_nothing_and_again(cli, sheet):
     assert "3 executed" in first.err
     again = cli("run", folder)
     assert again.code == 0
-    assert "nothing to do: all 3 jobs were paid for before" in again.err
+    assert "nothing to do: all 3 results are there already" in again.err
 
 
 def test_run_document(cli, sheet):

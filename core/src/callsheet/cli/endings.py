@@ -152,7 +152,7 @@ def _summarise(client: Client, manifest: Mapping[str, Any], output: Path) -> Non
     mode = "" if manifest["mode"] == "live" else f" ({manifest['mode']})"
     told = ", ".join(f"{counts[name]} {name}" for name in (*_ALWAYS, *_SOMETIMES) if counts.get(name))
     if status == "succeeded" and not counts.get("executed"):
-        say(f"nothing to do: all {counts.get('reused', 0)} jobs were paid for before")
+        say(f"nothing to do: all {counts.get('reused', 0)} results are there already")
     say(f"run {manifest['run']} {status}{mode}: {told or 'no jobs'}")
     cost = cost_from_json(manifest["cost"])
     say(f"cost: {cost}{f' ({cost.reason})' if cost.reason else ''}")
