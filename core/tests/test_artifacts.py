@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.artifacts import EXTENSIONS, BlobArtifact, FileRef, JsonArtifact, TextArtifact, extension_for
@@ -42,6 +42,7 @@ def test_extensions_are_distinct() -> None:
     assert all(e.isalnum() for e in EXTENSIONS.values())
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_json_round_trip(value: object) -> None:
     """The file of a JSON artifact holds the value."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.artifacts import FileRef
@@ -35,12 +35,14 @@ class Point:
     label: str | None = None
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_canonical_is_json_of_the_same_value(value: object) -> None:
     """Canonical JSON reads back as the value."""
     assert json.loads(canonical(value)) == value
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), SCALARS, max_size=6), st.randoms())
 def test_order_of_keys_does_not_matter(value: dict[str, object], random: object) -> None:
     """Two objects with the same keys have one digest."""
@@ -49,6 +51,7 @@ def test_order_of_keys_does_not_matter(value: dict[str, object], random: object)
     assert digest({k: value[k] for k in keys}) == digest(value)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 99), min_size=2, unique=True))
 def test_order_of_items_matters(items: list[int]) -> None:
     """A list is its order; a set is not."""

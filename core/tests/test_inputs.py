@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.artifacts import FileRef
@@ -68,6 +68,7 @@ def test_wrong_values_name_the_attribute(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize("operation", Operation)
+@settings(deadline=None)
 @given(st.data())
 def test_arbitrary_values_raise_config_errors_only(operation: Operation, data: st.DataObject) -> None:
     """Whatever a sheet says, the answer is inputs or a ConfigError."""
@@ -122,6 +123,7 @@ def test_wrong_sizes(size: str) -> None:
         parse_inputs(Operation.IMAGE_GENERATE, {"prompt": "p", "size": size})
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9999), st.integers(1, 9999))
 def test_sizes_and_ratios(width: int, height: int) -> None:
     """Every positive size and ratio is taken as it is."""

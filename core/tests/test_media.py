@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.artifacts import EXTENSIONS
@@ -42,6 +42,7 @@ def test_sniff(head: bytes, media_type: str | None) -> None:
     assert sniff(head) == media_type
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=HEAD_BYTES), st.text(max_size=20))
 def test_always_a_media_type(head: bytes, name: str) -> None:
     """Any bytes under any name have a media type of two words."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.errors import ConfigError
@@ -43,6 +43,7 @@ def test_wrong_references(text: str) -> None:
     assert "\x1b" not in str(caught.value)
 
 
+@settings(deadline=None)
 @given(PROVIDERS, NAMES, st.sampled_from(["local", "cloud"]))
 def test_text_round_trip(provider: str, model: str, environment: str) -> None:
     """Whatever a reference holds, its text reads back as itself."""

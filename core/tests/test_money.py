@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.manifest import cost_from_json
@@ -42,6 +42,7 @@ def test_text_and_json(cost: Cost, text: str, data: dict[str, str | None]) -> No
     assert cost.as_json() == data
 
 
+@settings(deadline=None)
 @given(COSTS)
 def test_json_round_trip(cost: Cost) -> None:
     """A cost survives its JSON form."""
@@ -63,6 +64,7 @@ def test_estimate_is_unknown_with_a_reason() -> None:
         assert not estimate([row("image", "0.1")], {"image": count}).known
 
 
+@settings(deadline=None)
 @given(st.lists(COSTS, max_size=6))
 def test_total_is_unknown_when_a_part_is(costs: list[Cost]) -> None:
     """The sum is the sum of the ends, and unknown as soon as one part is."""

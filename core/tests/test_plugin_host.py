@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -241,6 +242,25 @@ async def test_a_plugin_may_perform_a_call_itself_or_decline(fakes) -> None:
     assert await host.abort(AbortCall(OneShot(), RECEIPT, None)) is AbortOutcome.ALREADY_FINISHED
     plugin.wants = False
     assert await host.invoke(invoke_call(OneShot())) is RESULT
+
+
+async def test_nobody_but_the_mock_hears_of_a_mocked_call(fakes) -> None:
+    """A plugin that performs calls itself could spend money in a dry run."""
+
+    class Plugin:
+        @hookimpl
+        async def callsheet_invoke(self, call):
+            raise AssertionError
+
+        @hookimpl
+        async def callsheet_abort(self, call):
+            raise AssertionError
+
+    host = PluginHost(Discovery(), extra=[("p", Plugin(), fakes.manifest("p"))])
+    host.load("p")
+    assert await host.invoke(replace(invoke_call(OneShot()), simulated=True)) is RESULT
+    mocked = AbortCall(OneShot(), RECEIPT, None, simulated=True)
+    assert await host.abort(mocked) is AbortOutcome.CLIENT_SIDE_ONLY
 
 
 @pytest.mark.parametrize("answer", [None, {"artifacts": []}])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.references import InputReference, Reference, job_id, parse_reference
@@ -16,6 +16,7 @@ CELLS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(NAMES, CELLS, st.booleans())
 def test_text_round_trip(name: str, cell: dict[str, int], every: bool) -> None:
     """Every reference reads back from its text."""
@@ -51,6 +52,7 @@ def test_what_is_no_reference(text: str) -> None:
     assert parse_reference(text) is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_read(text: str) -> None:
     """No text breaks the reader."""

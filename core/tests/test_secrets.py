@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.errors import ConfigError
@@ -52,6 +52,7 @@ DISGUISES = {
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
+@settings(deadline=None)
 @given(secret=ALPHABET)
 def test_no_disguise_survives(disguise: str, secret: str) -> None:
     """A known secret is masked in every form in which it may turn up in a URL, a log or an error."""
@@ -131,6 +132,7 @@ def test_prose_is_left_as_it_is(prose: str) -> None:
     assert Redactor().text(prose) == prose
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_redaction_is_stable(text: str) -> None:
     """Redacting twice is redacting once."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet import sheet_files
@@ -31,12 +31,14 @@ def data(folder: Path, text: str, name: str = "sheet.toml") -> dict[str, object]
     return read_data(path)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_json_round_trip(value: object) -> None:
     """JSON within the limits is read as it is."""
     assert parse_json(json.dumps(value), "x") == value
 
 
+@settings(deadline=None)
 @given(st.text() | st.text('[]{}:,"0123456789.eE-+ \n\\untrfalse', max_size=30))
 def test_any_text_is_json_or_a_config_error(text: str) -> None:
     """No text raises anything but ConfigError."""

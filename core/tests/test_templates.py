@@ -320,6 +320,7 @@ def test_any_text_renders_or_raises_a_config_error(text: str) -> None:
             assert told.startswith("p: ")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_text_without_marks_stays(text: str) -> None:
     """Text without marks is not touched at all."""
@@ -327,6 +328,7 @@ def test_text_without_marks_stays(text: str) -> None:
         assert Template(text, "p").render({}) == text
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-9, 9) | st.text(),

@@ -123,6 +123,18 @@ class CallBook:
             events=[event],
         )
 
+    async def let_go(self) -> None:
+        """Leave an open call as it stands, for whoever asks next: this process works on it no longer."""
+        try:
+            if self.epoch:
+                await self.services.ledger.let_go(self.key, self.epoch)
+        except CallsheetError as error:
+            self.services.log.warning("ledger.write_failed", job=self.call.job.id, error=str(error))
+
+    async def wait(self) -> None:
+        """Another process works on the call: say that we wait for it, so that it is not aborted."""
+        await self.services.ledger.start_waiting(self.key, self.run, events=[self.event("job.waiting")])
+
     async def told(self, event: EventRow) -> None:
         """Something worth telling that changes no state."""
         await self.services.ledger.append(self.run, [event])

@@ -78,6 +78,14 @@ class Paid:
     attempts: int
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A call that this process performs, and how many other tasks wait for it."""
+
+    landing: asyncio.Future[Paid]
+    twins: int = 0
+
+
 class _FlightCancelledError(JobCancelledError):
     """The task that performed a shared call was cancelled; its twins take over."""
 
@@ -87,7 +95,7 @@ class PayOnce:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._flying: dict[str, asyncio.Future[Paid]] = {}
+        self._flying: dict[str, _Flight] = {}
 
     async def perform(self, call: PreparedCall, sample: int, ticket: Ticket) -> Paid:
         """The call's result, from the ledger or from the provider.
@@ -97,40 +105,55 @@ class PayOnce:
         key = call.key(sample)
         while key in self._flying:
             ticket.park()
+            flight = self._flying[key]
+            flight.twins += 1
             try:
-                paid = await asyncio.shield(self._flying[key])
+                paid = await asyncio.shield(flight.landing)
             except _FlightCancelledError:
                 continue  # its task was cancelled: now it is ours to do
+            finally:
+                flight.twins -= 1
             return Paid(key, sample, paid.result, reused=True, attempts=0)
-        flight = asyncio.get_running_loop().create_future()
-        self._flying[key] = flight
+        flight = self._flying[key] = _Flight(asyncio.get_running_loop().create_future())
         book = CallBook(self._services, call, key, sample, ticket.run, ticket.sheet, ticket.note)
         try:
-            paid = await _Payment(self._services, book, ticket).settle()
-            flight.set_result(paid)
+            paid = await _Payment(self._services, book, ticket, flight).settle()
+            flight.landing.set_result(paid)
             return paid
         except CallsheetError as error:
-            flight.set_exception(error)
+            flight.landing.set_exception(error)
             raise
         except BaseException:
-            flight.set_exception(_FlightCancelledError("cancelled"))
+            flight.landing.set_exception(_FlightCancelledError("cancelled"))
             raise
         finally:
             del self._flying[key]
-            flight.exception()  # marks it as seen: there may be no twin who looks
+            flight.landing.exception()  # marks it as seen: there may be no twin who looks
 
 
 class _Payment:
     """One call on its way through the ledger's states."""
 
-    def __init__(self, services: Services, book: CallBook, ticket: Ticket) -> None:
+    def __init__(self, services: Services, book: CallBook, ticket: Ticket, flight: _Flight) -> None:
         self._services = services
         self._book = book
         self._call = book.call
         self._ticket = ticket
+        self._flight = flight
+        self._waits = False
 
     async def settle(self) -> Paid:
         """Work until the call is paid for, or raise."""
+        try:
+            return await self._settle()
+        except (Exception, asyncio.CancelledError):
+            await _to_the_end(self._book.let_go())
+            raise
+        finally:
+            if self._waits:
+                await _to_the_end(self._services.ledger.stop_waiting(self._book.key))
+
+    async def _settle(self) -> Paid:
         while True:
             claim = await self._book.claim()
             match claim.verdict:
@@ -146,8 +169,7 @@ class _Payment:
                     # given up by an earlier task of this process (its wait ended, its abort did not): go on with it
                     claim = replace(claim, verdict="taken_over", previous=claim.record)
                 case "held":
-                    self._ticket.park()
-                    await self._services.sleep(HELD_POLL_SECONDS)
+                    await self._wait()
                     continue
                 case "unknown":
                     await self._decide(claim.record)
@@ -155,6 +177,14 @@ class _Payment:
             paid = await self._attempt(claim)
             if paid is not None:
                 return self._paid(paid, reused=False)
+
+    async def _wait(self) -> None:
+        """Until the next look at a call that somebody else works on."""
+        self._ticket.park()
+        if not self._waits:
+            self._waits = True
+            await self._book.wait()
+        await self._services.sleep(HELD_POLL_SECONDS)
 
     async def _attempt(self, claim: Claim) -> JobResult | None:
         """One attempt. None when the outcome is unknown and the policy says: once more."""
@@ -276,6 +306,10 @@ class _Payment:
         return result
 
     async def _abort(self, receipt: Receipt, context: JobContext) -> None:
+        """Tell the provider to stop, unless somebody else (a task or a process) waits for this very job."""
+        if await self._services.ledger.is_awaited(self._book.key) or self._flight.twins:
+            await self._book.told(self._book.event("job.left", job_id=receipt.job_id))
+            return
         try:
             async with asyncio.timeout(ABORT_SECONDS):
                 outcome = await self._services.host.abort(

@@ -48,6 +48,9 @@ async def settle_receipt(services: Services, bound: BoundHandler, receipt: Recei
         if error.sent is Sent.FINISHED:
             await _failed(services, receipt, epoch, error)
         raise
+    finally:
+        if sys.exception() is not None:
+            pass
     await services.ledger.advance(receipt.key, epoch, CallState.SUCCEEDED, result=result)
     return result
 

@@ -133,7 +133,8 @@ class Claiming:
         old = _record(row)
         verdict = self._verdict(old)
         if verdict == "claimed":
-            fresh = self._fresh(old.epoch + 1, old.created, now)
+            # `created` is how far back a provider is asked for lost jobs: those of an attempt that surely ended are none.
+            fresh = self._fresh(old.epoch + 1, now if old.state is CallState.FAILED else old.created, now)
             turn.db.execute(_REPLACE, fresh)
             record = _record(fresh)
         elif verdict == "taken_over":
@@ -210,6 +211,15 @@ def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events:
         raise CallsheetError(f"the call {key} is {row[1]}: only one of which nothing was sent can be released")
     turn.db.execute("DELETE FROM calls WHERE key = ? AND owner = ? AND epoch = ?", (key, owner, epoch))
     add_events(turn, row[5], now, events)
+
+
+def let_go(turn: Turn, key: str, epoch: int, *, owner: str, now: float) -> None:
+    """Give up an open call as it stands: whoever asks for it next takes it over. Nothing happens to any other."""
+    turn.db.execute(
+        "UPDATE calls SET owner = '', updated = ? WHERE key = ? AND owner = ? AND epoch = ? "
+        "AND state IN ('claimed', 'sending', 'accepted', 'submitted')",
+        (now, key, owner, epoch),
+    )
 
 
 def get_many(turn: Turn, keys: Iterable[str]) -> dict[str, CallRecord]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from callsheet.errors import ConfigError
 from callsheet.jobs import Attempt, JobResult, Receipt
 from callsheet.storage import CallRecord, CallState, Event, Failure, RunRecord
-from callsheet.stores import calls, history
+from callsheet.stores import calls, history, waits
 from callsheet.stores.calls import Change, Claim, Claiming, LostOwnershipError, NewCall, Verdict
 from callsheet.stores.history import EventRow, Pick
 from callsheet.stores.owners import Owner
@@ -157,6 +157,29 @@ class Ledger:
         """Forget a claimed call of which nothing was sent. Raises as `advance` does."""
         now, rows = self._clock(), list(events)
         await self._write(lambda turn: calls.release(turn, key, epoch, owner=self.owner.id, now=now, events=rows))
+
+    async def let_go(self, key: str, epoch: int) -> None:
+        """Stop working on an open call, as it stands: the next claim takes it over. Nothing happens to any other."""
+        now = self._clock()
+        await self._write(lambda turn: calls.let_go(turn, key, epoch, owner=self.owner.id, now=now))
+
+    async def start_waiting(self, key: str, run: str, events: Iterable[EventRow] = ()) -> None:
+        """Write that this process waits for a call of another one."""
+        now, rows = self._clock(), list(events)
+
+        def write(turn: Turn) -> None:
+            waits.add_wait(turn, key, self.owner.id)
+            history.add_events(turn, run, now, rows)
+
+        await self._write(write)
+
+    async def stop_waiting(self, key: str) -> None:
+        """This process waits no longer."""
+        await self._write(lambda turn: waits.remove_wait(turn, key, self.owner.id))
+
+    async def is_awaited(self, key: str) -> bool:
+        """True when another living process waits for the call."""
+        return await self._write(lambda turn: waits.is_awaited(turn, key, self.owner.id, self.owner.is_alive))
 
     async def get(self, key: str) -> CallRecord | None:
         """One call's record."""

@@ -10,7 +10,7 @@ from callsheet.stores.filesystem import make_folder, refuse_network, sync_folder
 
 __all__ = ["SCHEMA_VERSION", "close_database", "explain", "open_database"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TABLES = """
 CREATE TABLE calls (
@@ -38,6 +38,9 @@ CREATE TABLE picks (
 CREATE TABLE selections (
     sheet TEXT NOT NULL, producer TEXT NOT NULL, ref TEXT NOT NULL, PRIMARY KEY (sheet, producer)) STRICT;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+_WAITS = """
+CREATE TABLE waits (key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (key, owner)) STRICT;
 """
 
 
@@ -96,9 +99,10 @@ def _prepare(db: sqlite3.Connection, name: str) -> None:
         )
     if version == SCHEMA_VERSION:
         return
-    if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if not version and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise ConfigError(f"{name} is a database, but not a callsheet ledger: move it away")
-    db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
+    tables = _WAITS if version else _TABLES + _WAITS
+    db.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
 
 
 def close_database(db: sqlite3.Connection) -> None:
