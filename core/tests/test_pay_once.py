@@ -149,19 +149,32 @@ async def test_a_result_that_is_not_as_promised_is_refused(studio):
     assert (record.state, record.failure.sent) == (CallState.FAILED, "finished")
 
 
-async def test_a_secret_in_an_error_does_not_reach_the_ledger(studio, monkeypatch):
-    """What a vendor echoes is redacted before it is stored."""
-    monkeypatch.setenv("ACME_KEY", "sk-very-secret-0123456789")
+@pytest.mark.parametrize("broken", [InvalidRequestError, KeyError], ids=["vendor", "plugin"])
+async def test_a_secret_reaches_no_sink(studio, caplog, broken):
+    """Not the ledger, the events, the log, the raised error, or the traceback with all that it came from."""
+    import traceback
+
     from callsheet.secrets import Secret
 
-    studio.acme.script["call"] = [InvalidRequestError("bad key sk-very-secret-0123456789")]
+    async def leak(request, context):
+        context.log.error("call.leaked", header="Bearer sk-very-secret-0123456789")
+        try:
+            raise OSError("https://api.example/?key=sk-very-secret-0123456789")
+        except OSError as cause:
+            raise broken("refused sk-very-secret-0123456789") from cause
+
+    studio.acme.script["call"] = [leak]
     async with await studio.open() as client:
         client.runtime.services.redactor.add(Secret("sk-very-secret-0123456789"))
-        with pytest.raises(InvalidRequestError):
-            await client.call("acme:text", prompt="lava")
+        with pytest.raises(ProviderError) as caught:
+            await client.call("acme:picture", prompt="lava")
         record = await only_call(client)
-    assert "very-secret" not in str(record)
-    assert "very-secret" not in str(studio.acme.events)
+    trace = "".join(traceback.format_exception(caught.value))
+    told = [str(record), str(studio.acme.events), repr(caught.value), trace, *(str(vars(r)) for r in caplog.records)]
+    assert "call.leaked" in caplog.text
+    # the traceback quotes this test's own source lines, which have the word as a literal
+    assert not [text for text in told[:3] + told[4:] if "very-secret" in text]
+    assert "very-secret" not in "".join(line for line in trace.splitlines() if not line.startswith("    "))
 
 
 async def test_twins_in_flight_share_one_request(studio):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from callsheet.errors import CallsheetError, ContentRejectedError, ErrorKind, Sent
 from callsheet.failures import failure_of
@@ -13,10 +13,12 @@ from callsheet.money import FREE, Cost, estimate
 from callsheet.preparation import PreparedCall
 from callsheet.run_events import result_summary
 from callsheet.services import Services
-from callsheet.storage import CallState, Failure
+from callsheet.storage import CallRecord, CallState, Failure
 from callsheet.stores.ledger import Claim, EventRow, LostOwnershipError, Pick
 
 __all__ = ["CallBook"]
+
+T = TypeVar("T")
 
 WRITE_AGAIN_AFTER = (0.5, 2.0, 8.0)
 """Seconds between the tries to record something that was paid for."""
@@ -123,17 +125,27 @@ class CallBook:
             events=[event],
         )
 
+    async def since(self, record: CallRecord) -> float:
+        """How far back a lost job may lie: jobs of attempts that surely ended are not it."""
+        attempts = await self.services.ledger.attempts(self.key)
+        return max([record.created, *(a.ended for a in attempts if a.outcome in ("failed", "cancelled"))])
+
     async def let_go(self) -> None:
         """Leave an open call as it stands, for whoever asks next: this process works on it no longer."""
-        try:
-            if self.epoch:
-                await self.services.ledger.let_go(self.key, self.epoch)
-        except CallsheetError as error:
-            self.services.log.warning("ledger.write_failed", job=self.call.job.id, error=str(error))
+        if self.epoch:
+            await self._perhaps(self.services.ledger.let_go(self.key, self.epoch))
 
     async def wait(self) -> None:
         """Another process works on the call: say that we wait for it, so that it is not aborted."""
         await self.services.ledger.start_waiting(self.key, self.run, events=[self.event("job.waiting")])
+
+    async def stop_waiting(self) -> None:
+        """The wait is over, with a result or without."""
+        await self._perhaps(self.services.ledger.stop_waiting(self.key))
+
+    async def is_awaited(self) -> bool:
+        """True when another living process waits for this call; False also when the ledger cannot be read."""
+        return bool(await self._perhaps(self.services.ledger.is_awaited(self.key)))
 
     async def told(self, event: EventRow) -> None:
         """Something worth telling that changes no state."""
@@ -142,6 +154,14 @@ class CallBook:
     def event(self, name: str, **body: object) -> EventRow:
         """An event of this call."""
         return (name, self.call.job.id, {"key": self.key, "ref": self.ref, **body})
+
+    async def _perhaps(self, work: Awaitable[T]) -> T | None:
+        """What may fail without harm to what was paid for."""
+        try:
+            return await work
+        except CallsheetError as error:
+            self.services.log.warning("ledger.failed", job=self.call.job.id, error=str(error))
+            return None
 
     async def _surely(self, write: Callable[[], Awaitable[None]]) -> None:
         """What was paid for must not be lost to a full disk or a locked file: keep it in memory and try again."""

@@ -13,7 +13,8 @@ from types import TracebackType
 from callsheet.artifacts import BlobArtifact, FileRef
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, discover
-from callsheet.errors import ConfigError
+from callsheet.errors import CallsheetError, ConfigError
+from callsheet.failures import cleanse
 from callsheet.inputs import file_attributes, list_attributes, parse_inputs
 from callsheet.intake import take_in
 from callsheet.jobs import CallWarning, Job, JobResult, Receipt, WarningKind
@@ -76,6 +77,7 @@ class Client:
         catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases)
         registry = Registry(catalog, host, settings=settings)
         project.prepare()
+        redactor = Redactor()
         async with AsyncExitStack() as exits:
             owner = Owner.start(project.state)
             exits.callback(owner.close)
@@ -83,17 +85,19 @@ class Client:
             exits.push_async_callback(ledger.close)
             exits.push_async_callback(registry.aclose)
             for problem in host.open_kind("events"):
-                library_log().warning("plugin.broken", plugin=problem.plugin, error=str(problem))
+                library_log(redactor).warning("plugin.broken", plugin=problem.plugin, error=str(problem))
             exits.callback(ledger.subscribe(host.job_event))
             services = Services(
                 ledger=ledger,
                 blobs=LocalBlobs(project.state / "blobs"),
                 host=host,
                 secrets=secrets or EnvSecrets(os.environ),
-                redactor=Redactor(),
+                redactor=redactor,
                 state=project.state,
                 sleep=sleep,
             )
+            for broken in host.open_kind("events"):
+                services.log.warning("plugin.not_loaded", plugin=broken.plugin, error=str(broken))
             client = cls(Runtime(project, settings, services, registry, catalog, PayOnce(services)))
             client._exits = exits.pop_all()
         return client
@@ -168,7 +172,11 @@ class Client:
         """
         bound = self.runtime.registry.resolve(receipt.ref, receipt.operation, Mode(mode))
         await self.runtime.warm_start([bound])
-        return self.located(await settle_receipt(self.runtime.services, bound, receipt))
+        try:
+            return self.located(await settle_receipt(self.runtime.services, bound, receipt))
+        except CallsheetError as error:
+            cleanse(error, self.runtime.services.redactor)
+            raise
 
     def located(self, result: JobResult) -> JobResult:
         """The result with the place of each file on this machine, so that it can be saved and shown."""

@@ -5,9 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from callsheet.errors import CallsheetError, ConfigError, ErrorKind, PluginError, ProviderError, Sent, error_for
+from callsheet.secrets import Redactor
 from callsheet.storage import Failure
 
-__all__ = ["failure_of", "raise_failure"]
+__all__ = ["cleanse", "failure_of", "raise_failure"]
+
+
+def cleanse(error: BaseException, redactor: Redactor) -> None:
+    """Mask secrets in an error that is about to be raised, and in the errors that it came from.
+
+    A vendor's SDK may put a URL with the key in it into its own exception, and a traceback shows the whole chain.
+    """
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.args = tuple(redactor.text(arg) if isinstance(arg, str) else arg for arg in link.args)
+        if isinstance(link, ProviderError):
+            link.user_message = redactor.text(link.user_message)
+            link.prompt = redactor.text(link.prompt)
+            link.raw = redactor.value(link.raw)
+        link = link.__cause__ or link.__context__
 
 
 def failure_of(error: CallsheetError, redact: Callable[[str], str]) -> Failure:

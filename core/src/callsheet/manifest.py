@@ -41,6 +41,7 @@ def file_name(producer: str, index: int | None, number: int | None, media_type: 
 def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[str, object]:
     """The manifest as JSON data, with the last event's `seq` and a digest over all the rest."""
     jobs: dict[str, dict[str, object]] = {}
+    paid: dict[str, dict[str, object]] = {}
     attempts: dict[str, list[dict[str, object]]] = {}
     spent: list[Cost] = []
     seq, status, ended = 0, run.status, run.ended
@@ -51,7 +52,11 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
         if event.type == "job.succeeded" and isinstance(cost := event.body.get("cost"), Mapping):
             spent.append(cost_from_json(cost))  # also when a later part of the same run finds the result in the store
         if event.job and event.type in _STATUS:
-            jobs[event.job] = _job(event)
+            jobs[event.job] = job = _job(event)
+            if event.type == "job.succeeded":
+                paid[event.job] = job
+            elif event.type == "job.reused" and paid.get(event.job, {}).get("key") == job.get("key"):
+                jobs[event.job] = paid[event.job]  # a resume found what this very run had paid for
         if event.job and event.type in ("attempt.failed", "attempt.lost"):
             told = {name: event.body[name] for name in ("ref", "kind", "sent", "message") if name in event.body}
             attempts.setdefault(event.job, []).append({"at": event.at, **told})

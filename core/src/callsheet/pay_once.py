@@ -11,6 +11,7 @@ from callsheet.call_book import CallBook
 from callsheet.context import JobContext
 from callsheet.digests import canonical
 from callsheet.errors import CallsheetError, ErrorKind, JobCancelledError, PluginError, ProviderError, Sent
+from callsheet.failures import cleanse
 from callsheet.handler import FindsJobs, RemoteJobs
 from callsheet.hookspecs import AbortCall, InvokeCall
 from callsheet.jobs import AbortOutcome, JobResult, Receipt
@@ -121,6 +122,7 @@ class PayOnce:
             flight.landing.set_result(paid)
             return paid
         except CallsheetError as error:
+            cleanse(error, self._services.redactor)
             flight.landing.set_exception(error)
             raise
         except BaseException:
@@ -151,7 +153,7 @@ class _Payment:
             raise
         finally:
             if self._waits:
-                await _to_the_end(self._services.ledger.stop_waiting(self._book.key))
+                await _to_the_end(self._book.stop_waiting())
 
     async def _settle(self) -> Paid:
         while True:
@@ -284,7 +286,8 @@ class _Payment:
             await self._book.lost("the process that sent the request died before the answer")
             raise UnknownOutcomeError(self._question(), ref=self._book.ref)
         try:
-            found = await handler.find(self._call.request, claim.previous.created, context)
+            since = await self._book.since(claim.previous)
+            found = await handler.find(self._call.request, since, context)
         except ProviderError as error:
             text = f"{self._question()} (asking {self._book.ref} for it failed: {error})"
             raise UnknownOutcomeError(self._services.redactor.text(text), ref=self._book.ref) from error
@@ -307,7 +310,7 @@ class _Payment:
 
     async def _abort(self, receipt: Receipt, context: JobContext) -> None:
         """Tell the provider to stop, unless somebody else (a task or a process) waits for this very job."""
-        if await self._services.ledger.is_awaited(self._book.key) or self._flight.twins:
+        if await self._book.is_awaited() or self._flight.twins:
             await self._book.told(self._book.event("job.left", job_id=receipt.job_id))
             return
         try:

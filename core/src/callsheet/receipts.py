@@ -44,14 +44,14 @@ async def settle_receipt(services: Services, bound: BoundHandler, receipt: Recei
     try:
         result = await RemoteWaiter(handler, context, services.sleep).result(receipt)
         check_result(receipt.expects, result, services.blobs, str(receipt.ref))
+        await services.ledger.advance(receipt.key, epoch, CallState.SUCCEEDED, result=result)
     except ProviderError as error:
         if error.sent is Sent.FINISHED:
             await _failed(services, receipt, epoch, error)
         raise
     finally:
-        if sys.exception() is not None:
-            pass
-    await services.ledger.advance(receipt.key, epoch, CallState.SUCCEEDED, result=result)
+        # A call that has ended stays as it is; any other is left to whoever asks next.
+        await services.ledger.let_go(receipt.key, epoch)
     return result
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from callsheet.catalog import Catalog
+from callsheet.errors import CallsheetError
+from callsheet.failures import cleanse
 from callsheet.pay_once import PayOnce
 from callsheet.project import Project
 from callsheet.registry import BoundHandler, Registry
@@ -33,9 +35,13 @@ class Runtime:
         """Let handlers import their SDKs and open their clients, once each, all at the same time."""
         cold = {id(b.handler): b for b in bounds if id(b.handler) not in self._warm}
         if cold:
-            await self.registry.warm_start(
-                list(cold.values()),
-                secrets=lambda bound: self.services.scope(bound.plugin, bound.secrets),
-                timeout=WARM_START_SECONDS,
-            )
+            try:
+                await self.registry.warm_start(
+                    list(cold.values()),
+                    secrets=lambda bound: self.services.scope(bound.plugin, bound.secrets),
+                    timeout=WARM_START_SECONDS,
+                )
+            except CallsheetError as error:
+                cleanse(error, self.services.redactor)
+                raise
             self._warm.update(cold)

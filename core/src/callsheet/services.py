@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from callsheet.context import JobContext
 from callsheet.jobs import Job
@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["Services", "library_log"]
 
 
-def library_log() -> BoundLogger:
-    """The library's logger: silent until the application configures the stdlib logger `callsheet`."""
+def library_log(redactor: Redactor | None = None) -> BoundLogger:
+    """The library's logger: silent until the application configures the stdlib logger `callsheet`.
+
+    What goes through it is redacted first, tracebacks too.
+    """
     import structlog
+
+    def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {k: redactor.value(v) for k, v in event.items()} if redactor is not None else event
 
     logger = logging.getLogger("callsheet")
     if not logger.handlers:
@@ -40,6 +46,7 @@ def library_log() -> BoundLogger:
             structlog.stdlib.filter_by_level,
             structlog.stdlib.add_log_level,
             structlog.processors.format_exc_info,
+            redact,
             structlog.stdlib.render_to_log_kwargs,
         ],
     )
@@ -62,7 +69,7 @@ class Services:
     @cached_property
     def log(self) -> BoundLogger:
         """The library's logger, made when it is first used."""
-        return library_log()
+        return library_log(self.redactor)
 
     def scope(self, plugin: str, declared: frozenset[str]) -> SecretScope:
         """The secrets that one plugin may look up."""

@@ -182,7 +182,7 @@ def test_resume_goes_on(cli, sheet, producer):
     sheet(producer("a") + producer("b", "y"))
     assert cli("resume", first["run"][:6]).code == 3  # the working folder is another project
     ended = cli("resume", first["run"][:6], "--project", folder, "--json")
-    assert (ended.code, ended.document["run"], counts(ended.document)) == (0, first["run"], (1, 1, 0, 0))
+    assert (ended.code, ended.document["run"], counts(ended.document)) == (0, first["run"], (2, 0, 0, 0))
     assert cli("resume", first["run"], "--mode", "mock", "--project", folder).code == 2
 
 

@@ -133,8 +133,7 @@ class Claiming:
         old = _record(row)
         verdict = self._verdict(old)
         if verdict == "claimed":
-            # `created` is how far back a provider is asked for lost jobs: those of an attempt that surely ended are none.
-            fresh = self._fresh(old.epoch + 1, now if old.state is CallState.FAILED else old.created, now)
+            fresh = self._fresh(old.epoch + 1, old.created, now)
             turn.db.execute(_REPLACE, fresh)
             record = _record(fresh)
         elif verdict == "taken_over":

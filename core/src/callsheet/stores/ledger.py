@@ -168,7 +168,7 @@ class Ledger:
         now, rows = self._clock(), list(events)
 
         def write(turn: Turn) -> None:
-            waits.add_wait(turn, key, self.owner.id)
+            waits.add_wait(turn, key, self.owner.id, self.owner.is_alive)
             history.add_events(turn, run, now, rows)
 
         await self._write(write)
@@ -179,7 +179,7 @@ class Ledger:
 
     async def is_awaited(self, key: str) -> bool:
         """True when another living process waits for the call."""
-        return await self._write(lambda turn: waits.is_awaited(turn, key, self.owner.id, self.owner.is_alive))
+        return await self._read(lambda turn: waits.is_awaited(turn, key, self.owner.id, self.owner.is_alive))
 
     async def get(self, key: str) -> CallRecord | None:
         """One call's record."""

@@ -9,8 +9,11 @@ from callsheet.stores.writer import Turn
 __all__ = ["add_wait", "is_awaited", "remove_wait"]
 
 
-def add_wait(turn: Turn, key: str, owner: str) -> None:
-    """Write that this owner waits for the call."""
+def add_wait(turn: Turn, key: str, owner: str, alive: Callable[[str], bool]) -> None:
+    """Write that this owner waits for the call; what dead owners wrote is removed."""
+    for (other,) in turn.db.execute("SELECT DISTINCT owner FROM waits").fetchall():
+        if other != owner and not alive(other):
+            turn.db.execute("DELETE FROM waits WHERE owner = ?", (other,))
     turn.db.execute("INSERT OR IGNORE INTO waits (key, owner) VALUES (?, ?)", (key, owner))
 
 
@@ -20,10 +23,6 @@ def remove_wait(turn: Turn, key: str, owner: str) -> None:
 
 
 def is_awaited(turn: Turn, key: str, owner: str, alive: Callable[[str], bool]) -> bool:
-    """True when another living owner waits for the call; what dead ones wrote is removed."""
-    others = [row[0] for row in turn.db.execute("SELECT owner FROM waits WHERE key = ? AND owner <> ?", (key, owner))]
-    for other in others:
-        if alive(other):
-            return True
-        remove_wait(turn, key, other)
-    return False
+    """True when another living owner waits for the call."""
+    others = turn.db.execute("SELECT owner FROM waits WHERE key = ? AND owner <> ?", (key, owner)).fetchall()
+    return any(alive(other) for (other,) in others)
