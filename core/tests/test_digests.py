@@ -81,6 +81,12 @@ def test_json_ready() -> None:
     assert type(json_ready(Colour.RED)) is str
 
 
+def test_an_object_without_a_stable_form_is_refused() -> None:
+    """Its repr would be another key tomorrow, and the same thing would be paid for again."""
+    with pytest.raises(ConfigError, match="a object is not a JSON value"):
+        json_ready({"x": [object()]})
+
+
 @pytest.mark.parametrize(
     "value",
     [float("nan"), float("inf"), 2**53, -(2**53), 10**5000, "\ud800", {"\udfff": 1}],

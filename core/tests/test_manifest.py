@@ -74,7 +74,7 @@ def test_a_resumed_run_still_cost_what_it_cost() -> None:
     """The last event of a job is its state, but what was paid in the run stays paid."""
     again = [
         *EVENTS,
-        event(10, "job.reused", "clip[10]", artifacts=[artifact()]),
+        event(10, "job.reused", "clip[10]", key="of another wording", artifacts=[artifact()]),
         event(11, "job.succeeded", "a", cost={"usd": "1"}),
     ]
     manifest = build_manifest(RUN, "T", again)

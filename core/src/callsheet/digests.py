@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from decimal import Decimal
 from enum import Enum
-from pathlib import Path
+from pathlib import PurePath
 
 from callsheet.artifacts import FileRef
 from callsheet.errors import ConfigError
@@ -15,7 +16,10 @@ __all__ = ["canonical", "digest", "json_ready"]
 
 
 def json_ready(value: object) -> object:
-    """The value as plain JSON data: dataclasses become objects without their None fields, files become their URI."""
+    """The value as plain JSON data: dataclasses become objects without their None fields, files become their URI.
+
+    Raises ConfigError for anything else: a key made of an object's repr would be another one tomorrow.
+    """
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, Enum) else value
     if isinstance(value, (int, float)):
@@ -28,12 +32,14 @@ def json_ready(value: object) -> object:
         return [json_ready(v) for v in value]
     if isinstance(value, (set, frozenset)):
         return sorted(str(v) for v in value)
-    if isinstance(value, Path):
+    if isinstance(value, PurePath):
         return value.as_posix()
     if is_dataclass(value) and not isinstance(value, type):
         pairs = ((f.name, getattr(value, f.name)) for f in fields(value))
         return {name: json_ready(v) for name, v in pairs if v is not None}
-    return str(value)
+    if isinstance(value, Decimal):
+        return str(value)
+    raise ConfigError(f"a {type(value).__name__} is not a JSON value: it has no stable form to make a key of")
 
 
 def canonical(value: object) -> bytes:

@@ -28,7 +28,7 @@ _STATUS = {
 }
 _OF_JOB = (
     "ref", "mode", "mapping", "mocked", "key", "sample", "reason", "detail", "cost", "usage", "finish", "meta",
-    "warnings", "upstream", "pin", "needs", "kind", "sent", "message", "status_code", "request_id", "docs_url", "prompt",
+    "warnings", "operation", "inputs", "upstream", "pin", "needs", "kind", "sent", "message", "status_code", "request_id", "docs_url", "prompt",
 )  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
     jobs: dict[str, dict[str, object]] = {}
     paid: dict[str, dict[str, object]] = {}
     attempts: dict[str, list[dict[str, object]]] = {}
+    clocks: dict[str, dict[str, object]] = {}
     spent: list[Cost] = []
     seq, status, ended = 0, run.status, run.ended
     for event in events:
@@ -51,8 +52,9 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
             status, ended = str(event.body.get("status", run.status)), event.at
         if event.type == "job.succeeded" and isinstance(cost := event.body.get("cost"), Mapping):
             spent.append(cost_from_json(cost))  # also when a later part of the same run finds the result in the store
+        _clock(clocks, event)
         if event.job and event.type in _STATUS:
-            jobs[event.job] = job = _job(event)
+            jobs[event.job] = job = {**_job(event), **clocks[event.job]}
             if event.type == "job.succeeded":
                 paid[event.job] = job
             elif event.type == "job.reused" and paid.get(event.job, {}).get("key") == job.get("key"):
@@ -77,6 +79,16 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
         "seq": seq,
     }
     return {**manifest, "digest": digest(manifest)}
+
+
+def _clock(clocks: dict[str, dict[str, object]], event: Event) -> None:
+    """Note when a job of the run was `started`, `submitted` and `finished`; a resumed job starts anew."""
+    if event.type == "job.started" and "finished" in clocks.get(event.job, {"finished": 0}):
+        clocks[event.job] = {"started": event.at}
+    elif event.type == "job.submitted":
+        clocks.setdefault(event.job, {})["submitted"] = event.at
+    elif event.job and event.type in _STATUS:
+        clocks[event.job] = {**clocks.get(event.job, {}), "finished": event.at}
 
 
 def _job(event: Event) -> dict[str, object]:

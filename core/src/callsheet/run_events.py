@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+from collections.abc import Callable
+from dataclasses import fields
 
-from callsheet.artifacts import Artifact, BlobArtifact
+from callsheet.artifacts import Artifact, BlobArtifact, FileRef
 from callsheet.digests import json_ready
+from callsheet.inputs import Inputs
 from callsheet.jobs import JobResult
 
-__all__ = ["result_summary"]
+__all__ = ["MAX_INPUT", "inputs_summary", "result_summary"]
+
+MAX_INPUT = 2000
+"""How many characters of an input the events keep."""
 
 _LARGEST = 2**53 - 1
 _LARGEST_SHOWN = 4096
@@ -58,3 +65,25 @@ def _usage(result: JobResult) -> dict[str, object]:
     ready = json_ready(result.usage)
     assert isinstance(ready, dict)
     return ready
+
+
+def inputs_summary(inputs: Inputs, redact: Callable[[str], str]) -> dict[str, object]:
+    """What a job was made from: each input that was given, redacted and then cut, files by their digest."""
+    given = ((each.name, getattr(inputs, each.name), each.default) for each in fields(inputs))
+    return {name: _shown(value, redact) for name, value, usual in given if value not in (None, "", (), usual)}
+
+
+def _shown(value: object, redact: Callable[[str], str]) -> object:
+    if isinstance(value, FileRef):
+        name = _cut(redact(value.name))
+        return {"sha256": value.sha256, "media_type": value.media_type, **({"name": name} if name else {})}
+    if isinstance(value, tuple) and value and all(isinstance(each, FileRef) for each in value):
+        return [_shown(each, redact) for each in value]
+    if isinstance(value, (bool, int, float)):
+        return _storable(value)
+    return _cut(redact(value if isinstance(value, str) else json.dumps(json_ready(value), ensure_ascii=False)))
+
+
+def _cut(text: str) -> str:
+    stored = str(_storable(text))
+    return stored if len(stored) <= MAX_INPUT else stored[: MAX_INPUT - 1] + "…"

@@ -17,7 +17,7 @@ from callsheet.pay_once import OnUnknown, Paid, PayOnce, StillRunningError, Tick
 from callsheet.plan import PriorParts, stale_reason, strict_problems
 from callsheet.preparation import Prepared, PreparedCall, Preparer, Samples
 from callsheet.result_check import has_all_files
-from callsheet.run_events import result_summary
+from callsheet.run_events import inputs_summary, result_summary
 from callsheet.services import Services
 from callsheet.storage import Failure
 from callsheet.stores.ledger import EventRow, Pick
@@ -82,6 +82,7 @@ class Runner:
     prior: Mapping[str, PriorParts]
     outcomes: dict[str, JobOutcome] = field(default_factory=dict)
     _results: dict[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    _origins: dict[str, dict[str, object]] = field(default_factory=dict)
     _samples: Samples = field(default_factory=Samples)
     _ready: list[tuple[int, str]] = field(default_factory=list)
     _waiting: dict[str, int] = field(default_factory=dict)
@@ -168,6 +169,7 @@ class Runner:
             await self._tell("job.blocked", cell, {"needs": lacking})
             return JobOutcome(cell.id, JobStatus.BLOCKED, detail=detail)
         prepared = self.preparer.prepare(cell, self._results)
+        self._origins[cell.id] = self._origin(cell, prepared.calls[0])
         warnings = (*prepared.calls[0].request.warnings, *prepared.warnings)
         if self.options.strict:
             strict_problems(warnings)
@@ -233,7 +235,7 @@ class Runner:
             status, event = JobStatus.PENDING, "job.pending"
         failure = failure_of(error, self.services.redactor.text)
         body: dict[str, object] = {"kind": failure.kind, "sent": failure.sent, "message": failure.message}
-        body |= _optional(failure)
+        body |= {**self._origins.get(cell.id, {}), **_optional(failure)}
         await self._tell(event, cell, body)
         return JobOutcome(cell.id, status, error=error, detail=failure.message)
 
@@ -245,8 +247,13 @@ class Runner:
             "mapping": call.bound.mapping,
             "mocked": call.bound.simulated,
             "warnings": [w.message for w in told],
-            "upstream": list(cell.upstream),
+            **self._origins.get(cell.id, {}),
         }
+
+    def _origin(self, cell: Cell, call: PreparedCall) -> dict[str, object]:
+        """What a job is made from."""
+        inputs = inputs_summary(call.job.inputs, self.services.redactor.text)
+        return {"operation": call.job.operation.value, "inputs": inputs, "upstream": list(cell.upstream)}
 
     async def _tell(self, event: str, cell: Cell, body: Mapping[str, object]) -> None:
         row: EventRow = (event, cell.id, body)

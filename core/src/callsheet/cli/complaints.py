@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-
 import click
 
+from callsheet.advice import advice
 from callsheet.cli.terminal import Session, put_json, say
-from callsheet.errors import CallsheetError, ErrorKind
+from callsheet.errors import CallsheetError
 
 __all__ = ["advice", "complain", "complain_of_bug", "complain_of_usage", "tell_prompt"]
 
 MAX_PROMPT = 2000
 _PRODUCER = re.compile(r": (?:producers\.)?([A-Za-z]\w*)")
-
-_ADVICE: Mapping[str, str] = {
-    ErrorKind.AUTHENTICATION: "check the provider's API key in the environment",
-    ErrorKind.ACCESS_DENIED: "ask for access to this model at the provider, or choose another one",
-    ErrorKind.QUOTA_EXCEEDED: "add credit or raise the limit at the provider, then go on",
-    ErrorKind.RATE_LIMITED: "go on later: what is paid for is kept",
-    ErrorKind.OVERLOADED: "go on later: what is paid for is kept",
-    ErrorKind.INVALID_REQUEST: "change what the message names in the sheet or on the command line",
-    ErrorKind.CONTENT_REJECTED: "change the prompt or the input files, or choose another model",
-    ErrorKind.MODEL_NOT_FOUND: "`callsheet models` lists what there is",
-    ErrorKind.CAPABILITY_UNSUPPORTED: "choose another model, or leave the attribute out",
-    ErrorKind.TIMEOUT: "go on later: what is paid for is kept",
-    ErrorKind.CONNECTION_FAILED: "check the network, then go on",
-}
-
-
-def advice(kind: str) -> str:
-    """What to do about an error of this kind, or the empty text where the message says it."""
-    return _ADVICE.get(kind, "")
 
 
 def complain(session: Session, error: CallsheetError) -> int:

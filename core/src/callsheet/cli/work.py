@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import signal
+import threading
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from callsheet.cli.terminal import Session
 from callsheet.client import Client
@@ -20,9 +22,14 @@ __all__ = ["command_line", "has_ledger", "open_project", "open_sheet", "perform"
 
 T = TypeVar("T")
 
+INTERRUPTED = 130
+
 
 def perform(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end. The first SIGINT or SIGTERM cancels (jobs are aborted), and KeyboardInterrupt is raised then."""
+    """Run to the end. The first SIGINT or SIGTERM cancels (jobs are aborted), and KeyboardInterrupt is raised then.
+
+    A second one ends the process at once: whatever is under way is on record, as after any crash.
+    """
     try:
         return asyncio.run(_cancelled_by_signal(work))
     except asyncio.CancelledError:
@@ -31,21 +38,33 @@ def perform(work: Coroutine[Any, Any, T]) -> T:
 
 async def _cancelled_by_signal(work: Coroutine[Any, Any, T]) -> T:
     # asyncio.run does this for SIGINT; whoever ends a service sends SIGTERM and wants paid jobs stopped just as well.
+    # Not loop.add_signal_handler: the second signal must be heard also while the loop is busy or closing down.
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
+    heard: list[int] = []
 
-    def cancel() -> None:
-        loop.remove_signal_handler(signal.SIGTERM)
-        task.cancel()
+    def hear(number: int, _frame: object) -> None:
+        if heard:
+            _leave_at_once()
+        heard.append(number)
+        loop.call_soon_threadsafe(task.cancel)
 
-    try:
-        loop.add_signal_handler(signal.SIGTERM, cancel)
-    except (NotImplementedError, RuntimeError, ValueError):
-        return await work  # not in the main thread: signals are somebody else's
+    if threading.current_thread() is not threading.main_thread():
+        return await work  # signals are somebody else's
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return await work
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave_at_once() -> NoReturn:
+    show_cursor = "\x1b[?25h" if os.isatty(2) else ""
+    told = "interrupted again: ended at once; jobs may go on at their providers, `callsheet resume RUN` asks for them"
+    with suppress(OSError):
+        os.write(2, f"{show_cursor}\n{told}\n".encode())
+    os._exit(INTERRUPTED)
 
 
 @asynccontextmanager

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["VARIABLE", "Journal"]
+__all__ = ["KILL_VARIABLE", "VARIABLE", "Journal"]
 
 VARIABLE = "CALLSHEET_MOCK_JOURNAL"
 """Names another journal file than the one in the project's state folder."""
+
+KILL_VARIABLE = "CALLSHEET_MOCK_KILL"
+"""`EVENT:N:before` or `EVENT:N:after`: the process kills itself around its N-th line of that event (for crash tests)."""
+
+_written: Counter[str] = Counter()
+
+
+def _perhaps_die(event: str, when: str) -> None:
+    if os.environ.get(KILL_VARIABLE) == f"{event}:{_written[event]}:{when}":
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Journal:
@@ -23,11 +35,14 @@ class Journal:
         """Add a line. `event` is accepted, rejected, aborted or collected; `key` is the call's."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"event": event, "key": key, **more}, separators=(",", ":")) + "\n"
+        _written[event] += 1
+        _perhaps_die(event, "before")
         handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(handle, self._line_end(handle) + line.encode())
         finally:
             os.close(handle)
+        _perhaps_die(event, "after")
 
     @staticmethod
     def _line_end(handle: int) -> bytes:

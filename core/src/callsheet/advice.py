@@ -1,0 +1,28 @@
+"""What to do about an error, in one line for each kind: the terminal and the report say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from callsheet.errors import ErrorKind
+
+__all__ = ["advice"]
+
+_ADVICE: Mapping[str, str] = {
+    ErrorKind.AUTHENTICATION: "check the provider's API key in the environment",
+    ErrorKind.ACCESS_DENIED: "ask for access to this model at the provider, or choose another one",
+    ErrorKind.QUOTA_EXCEEDED: "add credit or raise the limit at the provider, then go on",
+    ErrorKind.RATE_LIMITED: "go on later: what is paid for is kept",
+    ErrorKind.OVERLOADED: "go on later: what is paid for is kept",
+    ErrorKind.INVALID_REQUEST: "change what the message names in the sheet or on the command line",
+    ErrorKind.CONTENT_REJECTED: "change the prompt or the input files, or choose another model",
+    ErrorKind.MODEL_NOT_FOUND: "`callsheet models` lists what there is",
+    ErrorKind.CAPABILITY_UNSUPPORTED: "choose another model, or leave the attribute out",
+    ErrorKind.TIMEOUT: "go on later: what is paid for is kept",
+    ErrorKind.CONNECTION_FAILED: "check the network, then go on",
+}
+
+
+def advice(kind: str) -> str:
+    """What to do about an error of this kind, or the empty text where the message says it."""
+    return _ADVICE.get(kind, "")
