@@ -50,7 +50,7 @@ def child(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Pat
     """Run a command to its end. Raises RuntimeError when it fails."""
     # Where bytecode may not be written, every import is compiled anew and comes out twice too slow.
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "COLUMNS")}
-    with subprocess.Popen(  # noqa: S603 - our own interpreter
+    with subprocess.Popen(
         command, env={**clean, **(env or {})}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
