@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -258,10 +257,15 @@ def test_any_bytes_are_a_sheet_or_a_config_error(folder: Path, data: bytes) -> N
         CallSheet.load(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
-def test_a_sheet_that_may_not_be_read(tmp_path: Path) -> None:
-    """Missing permission is told as such."""
+@pytest.mark.parametrize("refusal", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_a_sheet_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: OSError) -> None:
+    """Missing permission or a broken disk is told as such (root may read everything, so it is played)."""
     (tmp_path / "sheet.toml").write_text(ONE)
-    (tmp_path / "sheet.toml").chmod(0)
-    with pytest.raises(ConfigError, match="cannot be read"):
+
+    def refuse(self: Path, *_: object, **__: object) -> str:
+        raise refusal
+
+    for reader in ("open", "read_text", "read_bytes"):
+        monkeypatch.setattr(Path, reader, refuse)
+    with pytest.raises(ConfigError, match=f"cannot be read: {refusal.strerror}"):
         CallSheet.load(tmp_path)

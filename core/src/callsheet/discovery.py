@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from callsheet.discovery_cache import DiscoveryCache, Entry
 from callsheet.errors import PluginError
 from callsheet.plugin_manifest import MANIFEST_NAME, PluginManifest
 from callsheet.toml_tables import plain, quoted
@@ -98,25 +99,32 @@ def discover(
 
     `allow` (None: all) and `deny` name entry points or distributions; the environment variables CALLSHEET_PLUGINS and
     CALLSHEET_PLUGINS_DISABLED (comma lists; an empty CALLSHEET_PLUGINS allows none) narrow them further. What is not
-    allowed is not even looked for on disk. `pins` says which distribution owns a provider that several claim.
+    allowed is not even looked for on disk. `pins` says which distribution owns a provider that several claim. What did
+    not change since the last time comes out of a cache, unless CALLSHEET_NO_CACHE is set.
     """
     variables = os.environ if environ is None else environ
-    problems: list[str] = []
+    cache = DiscoveryCache.open(variables)
+    entries, unreadable = _installed(cache)
+    problems = list(unreadable)
     rules = _Rules.of(allow, deny, variables)
-    found = [_inspect(entry, rules.against(entry)) for entry in _entries(problems)]
+    found = [_inspect(entry, rules.against(entry), cache) for entry in entries]
+    cache.save()
     settled = _without_clashes(_pinned(found, pins or {}))
     problems += [f"{plugin.name} ({plugin.label}): {plugin.problem}" for plugin in settled if plugin.problem]
     return Discovery(tuple(settled), tuple(problems))
 
 
-class _Entry(NamedTuple):
-    name: str
-    value: str
-    distribution: str
-    version: str
+def _installed(cache: DiscoveryCache) -> tuple[list[Entry], list[str]]:
+    """The entry points of all distributions, and a line for each distribution that cannot be read."""
+    known = cache.entries()
+    if known is None:
+        problems: list[str] = []
+        known = list(_entries(problems)), problems
+        cache.keep_entries(*known)
+    return known
 
 
-def _entries(problems: list[str]) -> Iterator[_Entry]:
+def _entries(problems: list[str]) -> Iterator[Entry]:
     # The backport and not the standard library: that one loses plugins behind an empty dist-info of an unclean upgrade.
     import importlib_metadata
 
@@ -138,7 +146,7 @@ def _entries(problems: list[str]) -> Iterator[_Entry]:
             if normalised(name) in seen or first.locate_file("") != distribution.locate_file(""):
                 continue
             version = distribution.version
-            entries = [_Entry(e.name, e.value, name, version) for e in distribution.entry_points if e.group == GROUP]
+            entries = [Entry(e.name, e.value, name, version) for e in distribution.entry_points if e.group == GROUP]
         except Exception as error:  # noqa: BLE001 - any broken distribution on the machine may come by here
             problems.append(
                 f"a distribution in {place} has unreadable metadata: {type(error).__name__}: {plain(error)}"
@@ -160,7 +168,7 @@ class _Rules(NamedTuple):
         denied = [(_names(deny), "[plugins] deny"), (_names(environ.get(DENY_VARIABLE, "").split(",")), DENY_VARIABLE)]
         return cls(tuple(allowed), tuple(denied))
 
-    def against(self, entry: _Entry) -> str:
+    def against(self, entry: Entry) -> str:
         """Why this entry is not to be used, or the empty text."""
         own = {normalised(entry.name), normalised(entry.distribution)}
         for names, source in self.deny:
@@ -176,7 +184,7 @@ def _names(names: Iterable[str]) -> frozenset[str]:
     return frozenset(normalised(name) for name in names if name.strip())
 
 
-def _inspect(entry: _Entry, skipped: str) -> FoundPlugin:
+def _inspect(entry: Entry, skipped: str, cache: DiscoveryCache) -> FoundPlugin:
     found = FoundPlugin(plain(entry.name), plain(entry.value), plain(entry.distribution), plain(entry.version))
     if skipped:
         return replace(found, skipped=skipped)
@@ -185,14 +193,18 @@ def _inspect(entry: _Entry, skipped: str) -> FoundPlugin:
             return replace(found, problem="its name has control characters or is empty: do not trust it, uninstall it")
     try:
         root = _package_root(entry)
-        return replace(found, root=root, manifest=PluginManifest.find(root, found.distribution))
+        manifest = cache.manifest(entry, root)
+        if manifest is None:
+            manifest, top = PluginManifest.read(root, found.distribution)
+            cache.keep_manifest(entry, root, manifest, top)
+        return replace(found, root=root, manifest=manifest)
     except PluginError as error:
         return replace(found, problem=str(error))
     except Exception as error:  # noqa: BLE001 - import finders of other packages and odd file systems raise anything
         return replace(found, problem=f"cannot be looked at: {type(error).__name__}: {plain(error)}")
 
 
-def _package_root(entry: _Entry) -> Path:
+def _package_root(entry: Entry) -> Path:
     module = entry.value.strip()
     if not module.isidentifier():
         remedy = f'write {entry.name} = "{re.split(r"[.:]", module)[0]}" and put {MANIFEST_NAME} beside that package\'s __init__.py'

@@ -255,21 +255,25 @@ def blank_inputs(operation: Operation) -> Inputs:
     return blank
 
 
+@cache
 def attribute_names(operation: Operation) -> tuple[str, ...]:
     """The names of this operation's general attributes, in order."""
     return tuple(f.name for f in fields(_TYPES[operation]))
 
 
+@cache
 def file_attributes(operation: Operation) -> frozenset[str]:
     """The attributes which take files: a sheet gives them references or paths, never templates."""
     return frozenset(f.name for f in fields(_TYPES[operation]) if "FileRef" in str(f.type))
 
 
+@cache
 def list_attributes(operation: Operation) -> frozenset[str]:
     """The attributes which take several values."""
     return frozenset(f.name for f in fields(_TYPES[operation]) if str(f.type).startswith("tuple"))
 
 
+@cache
 def text_attributes(operation: Operation) -> frozenset[str]:
     """The attributes which take one text: JSON data in their place is written out as JSON."""
     return frozenset(f.name for f in fields(_TYPES[operation]) if str(f.type).startswith("str"))

@@ -28,8 +28,10 @@ _STATUS = {
 }
 _OF_JOB = (
     "ref", "mode", "mapping", "mocked", "key", "sample", "reason", "detail", "cost", "usage", "finish", "meta",
-    "warnings", "operation", "inputs", "upstream", "pin", "needs", "kind", "sent", "message", "status_code", "request_id", "docs_url", "prompt",
+    "warnings", "operation", "inputs", "upstream", "pin", "needs", "kind", "sent", "message", "status_code",
+    "request_id", "docs_url", "prompt",
 )  # fmt: skip
+_CLOCK = ("started", "submitted", "finished")
 
 
 def file_name(producer: str, index: int | None, number: int | None, media_type: str) -> str:
@@ -82,13 +84,14 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
 
 
 def _clock(clocks: dict[str, dict[str, object]], event: Event) -> None:
-    """Note when a job of the run was `started`, `submitted` and `finished`; a resumed job starts anew."""
-    if event.type == "job.started" and "finished" in clocks.get(event.job, {"finished": 0}):
-        clocks[event.job] = {"started": event.at}
+    """Note when a job of the run was started, submitted and finished; a resumed job starts anew."""
+    started, submitted, finished = _CLOCK
+    if event.type == "job.started" and finished in clocks.get(event.job, _CLOCK):
+        clocks[event.job] = {started: event.at}
     elif event.type == "job.submitted":
-        clocks.setdefault(event.job, {})["submitted"] = event.at
+        clocks.setdefault(event.job, {})[submitted] = event.at
     elif event.job and event.type in _STATUS:
-        clocks[event.job] = {**clocks.get(event.job, {}), "finished": event.at}
+        clocks[event.job] = {**clocks.get(event.job, {}), finished: event.at}
 
 
 def _job(event: Event) -> dict[str, object]:

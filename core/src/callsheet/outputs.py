@@ -13,6 +13,7 @@ from pathlib import Path
 
 from callsheet.artifacts import Artifact, BlobArtifact
 from callsheet.errors import CallsheetError, ConfigError
+from callsheet.report import MAX_TEXT, REPORT, is_report, render_report, shows_text
 from callsheet.storage import BlobStore
 
 __all__ = ["MANIFEST", "OutputFolder"]
@@ -45,7 +46,7 @@ class OutputFolder:
     ) -> list[Path]:
         """Put every artifact in place, remove what an earlier run made and this one does not, and return the paths.
 
-        The manifest comes after the files: a folder whose manifest names a file has that file whole. What an earlier
+        The manifest comes after the files and the report: a folder whose manifest names a file has that file whole. What an earlier
         manifest names is removed only when it is still what that run wrote. Raises CallsheetError.
         """
         try:
@@ -70,6 +71,7 @@ class OutputFolder:
                     raise CallsheetError(f"{self.path}: {listed['file']!r} is no file name for an artifact")
                 self._put(listed["file"], artifact, blobs)
                 written.append(self.path / listed["file"])
+        self._put_report(self.report(manifest))
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
         self._replace(MANIFEST, (text + "\n").encode(errors="replace"))
         self._remove_stale(before, {path.name.casefold() for path in written})
@@ -82,6 +84,46 @@ class OutputFolder:
         except (OSError, ValueError, RecursionError):
             return None
         return data if isinstance(data, dict) and "callsheet" in data and isinstance(data.get("jobs"), list) else None
+
+    def report(self, manifest: Mapping[str, object]) -> bytes:
+        """The page about this manifest and the files that are here."""
+        files: dict[str, str | None] = {}
+        jobs = manifest["jobs"]
+        assert isinstance(jobs, list)
+        for artifact in (artifact for job in jobs for artifact in job["artifacts"]):
+            path = self.path / artifact["file"]
+            if _is_plain_name(artifact["file"]) and path.is_file():
+                files[path.name] = _beginning(path) if shows_text(str(artifact.get("media_type"))) else None
+        return render_report(manifest, files)
+
+    def report_is_current(self, manifest: Mapping[str, object]) -> bool:
+        """True when the report is what `report` gives; False also when it is not there."""
+        try:
+            return (self.path / REPORT).read_bytes() == self.report(manifest)
+        except OSError:
+            return False
+
+    def write_report(self, manifest: Mapping[str, object]) -> Path:
+        """Write the report anew, where it is not current. Raises CallsheetError for a page that is not ours."""
+        path = self.path / REPORT
+        try:
+            if not self.report_is_current(manifest) and not self._put_report(self.report(manifest)):
+                raise CallsheetError(f"{path} is no report of callsheet, so it stays: move it away")
+        except OSError as error:
+            raise CallsheetError(f"{path} cannot be written: {error.strerror or error}") from error
+        return path
+
+    def _put_report(self, page: bytes) -> bool:
+        """Put the page in its place, unless somebody's own page lies there."""
+        path = self.path / REPORT
+        if path.is_symlink() or path.exists():
+            if path.is_symlink() or not path.is_file():
+                return False
+            with path.open("rb") as stream:
+                if not is_report(stream.read(4096)):
+                    return False
+        self._replace(REPORT, page)
+        return True
 
     def _check_parent(self) -> None:
         if self.path.is_symlink():
@@ -135,6 +177,13 @@ class OutputFolder:
             draft.replace(self.path / name)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _beginning(path: Path) -> str:
+    """The first characters of a text file, one more than are shown."""
+    with path.open("rb") as stream:
+        data = stream.read(4 * (MAX_TEXT + 1))
+    return data.decode(errors="replace")[: MAX_TEXT + 1]
 
 
 def _is_plain_name(name: object) -> bool:

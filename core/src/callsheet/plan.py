@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from callsheet.errors import CallsheetError, ConfigError
 from callsheet.expansion import Cell, Expansion
 from callsheet.jobs import CallWarning, JobResult, WarningKind
 from callsheet.money import FREE, Cost, total
-from callsheet.preparation import PreparedCall, Preparer, Samples
+from callsheet.preparation import Prepared, PreparedCall, Preparer, Samples
 
 __all__ = ["JobState", "Plan", "PlannedJob", "Planner", "PriorParts", "Reason", "stale_reason", "strict_problems"]
 
@@ -117,6 +117,17 @@ def strict_problems(warnings: Sequence[CallWarning]) -> None:
 
 
 Lookup = Callable[[Sequence[str]], Awaitable[Mapping[str, JobResult]]]
+LARGEST_BATCH = 500
+"""How many cells are prepared before the ledger is asked for all of them at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A cell that can be prepared; whether it is paid for is yet to be asked."""
+
+    cell: Cell
+    prepared: Prepared
+    keys: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -135,10 +146,26 @@ class Planner:
 
     async def plan(self) -> Plan:
         """Plan every cell. Raises ConfigError for models that nobody provides."""
-        jobs = [await self._job(cell) for cell in self.expansion.cells.values()]
+        jobs = [job for batch in self._batches() for job in await self._jobs(batch)]
         sheet = self.expansion.sheet
         warnings = list(dict.fromkeys(w for job in jobs for w in job.warnings))
         return Plan(str(sheet.source), sheet.title, self.mode, tuple(jobs), (*self._unchecked(jobs), *warnings))
+
+    def _batches(self) -> Iterator[list[Cell]]:
+        """The cells in order; none stands in one batch with a cell that it reads."""
+        batch: dict[str, Cell] = {}
+        for cell in self.expansion.cells.values():
+            if len(batch) == LARGEST_BATCH or not batch.keys().isdisjoint(cell.upstream):
+                yield list(batch.values())
+                batch = {}
+            batch[cell.id] = cell
+        yield list(batch.values())
+
+    async def _jobs(self, batch: Sequence[Cell]) -> list[PlannedJob]:
+        begun = [self._begin(cell) for cell in batch]
+        keys = [key for each in begun if isinstance(each, _Candidate) for key in each.keys]
+        found = await self.lookup(keys) if keys else {}
+        return [self._decide(each, found) if isinstance(each, _Candidate) else each for each in begun]
 
     def _unchecked(self, jobs: Sequence[PlannedJob]) -> list[CallWarning]:
         refs = sorted({job.ref for job in jobs if job.mapping == "unchecked"})
@@ -147,7 +174,7 @@ class Planner:
         text = f"mapping = unchecked for {', '.join(refs)}: install their plugins to check the requests too"
         return [CallWarning(WarningKind.UNCHECKED, text)]
 
-    async def _job(self, cell: Cell) -> PlannedJob:
+    def _begin(self, cell: Cell) -> PlannedJob | _Candidate:
         if cell.id in self.pinned:
             self._results[cell.id] = self.pinned[cell.id]
             pins = self.expansion.producers[cell.producer].producer.pin
@@ -164,7 +191,10 @@ class Planner:
         except CallsheetError as error:
             return self._planned(cell, JobState.BLOCKED, Reason.IMPOSSIBLE, str(error), FREE)
         keys = [call.key(self._samples.take(cell.producer, call)) for call in prepared.calls]
-        found = await self.lookup(keys)
+        return _Candidate(cell, prepared, tuple(keys))
+
+    def _decide(self, candidate: _Candidate, found: Mapping[str, JobResult]) -> PlannedJob:
+        cell, prepared, keys = candidate.cell, candidate.prepared, candidate.keys
         warnings = (*prepared.calls[0].request.warnings, *prepared.warnings)
         for call, key in zip(prepared.calls, keys, strict=True):
             if key in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -97,18 +97,24 @@ class PluginManifest:
     provides: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     wires: tuple[str, ...] = ()
-    rows: tuple[ModelRow, ...] = ()
+    rows: Sequence[ModelRow] = ()
 
     @classmethod
     def find(cls, package_root: Path, plugin: str = "") -> PluginManifest:
         """Read `plugin.toml` and `models/*.toml` in a package's folder. Raises PluginError (of `plugin`) that says why not."""
+        return cls.read(package_root, plugin)[0]
+
+    @classmethod
+    def read(cls, package_root: Path, plugin: str = "") -> tuple[PluginManifest, Mapping[str, object]]:
+        """As `find`, and the data of `plugin.toml` without its rows."""
         fail = partial(PluginError, plugin=plugin)
         path = package_root / MANIFEST_NAME
         if not path.is_file():
             raise fail(
                 f"wheel without {MANIFEST_NAME}: add it to the package data, beside {plain(package_root)}/__init__.py"
             )
-        manifest = cls.parse(read_toml(path, limit=MAX_BYTES, fail=fail), str(path), plugin)
+        data = read_toml(path, limit=MAX_BYTES, fail=fail)
+        manifest = cls.parse(data, str(path), plugin)
         rows = list(manifest.rows)
         for file in sorted((package_root / "models").glob("*.toml")):
             table = Table(read_toml(file, limit=MAX_BYTES, fail=fail), plain(file), fail)
@@ -116,7 +122,8 @@ class PluginManifest:
             rows.extend(ModelRow(str(file), row.values) for row in table.tables("models"))
         if rows and manifest.provider is None:
             raise fail(f"{plain(path)}: has model rows but no [provider] table that names their provider")
-        return replace(manifest, rows=tuple(rows))
+        top = {key: value for key, value in data.items() if key != "models"}
+        return replace(manifest, rows=tuple(rows)), top
 
     @classmethod
     def parse(cls, data: Mapping[str, object], file: str = MANIFEST_NAME, plugin: str = "") -> PluginManifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from callsheet.artifacts import Artifact, FileRef
@@ -37,10 +37,13 @@ class PreparedCall:
     identity: Mapping[str, object]
     parts: Mapping[str, str]
     cost: Cost
+    _keys: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     def key(self, sample: int) -> str:
         """The cache key: hex sha256. Equal keys are the same paid thing."""
-        return digest({**self.identity, "sample": sample})
+        if sample not in self._keys:
+            self._keys[sample] = digest({**self.identity, "sample": sample})
+        return self._keys[sample]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Samples:
 
     def take(self, producer: str, call: PreparedCall) -> int:
         """The next number for this request within its producer."""
-        mark = (producer, digest(call.identity))
+        mark = (producer, call.key(0))
         self._taken[mark] += 1
         return self._taken[mark] - 1
 
@@ -109,11 +112,19 @@ class Preparer:
         self._mode_of = mode_of
         self._files = files
         self._salt = salt
+        self._bound: dict[tuple[str, str], BoundHandler] = {}
 
     def bound(self, producer: str) -> BoundHandler:
         """The handler of a producer's primary model. Raises ConfigError for an unknown one."""
         compiled = self._expansion.producers[producer]
-        return self._resolve(compiled.choices[0].choice.name, compiled, self._mode_of(producer))
+        return self._bind(compiled, compiled.choices[0])
+
+    def _bind(self, compiled: CompiledProducer, choice: BoundChoice) -> BoundHandler:
+        """The handler of a choice, resolved once for all its cells."""
+        wanted = (compiled.producer.name, choice.choice.name)
+        if wanted not in self._bound:
+            self._bound[wanted] = self._resolve(choice.choice.name, compiled, self._mode_of(compiled.producer.name))
+        return self._bound[wanted]
 
     def prepare(self, cell: Cell, results: Mapping[str, tuple[Artifact, ...]]) -> Prepared:
         """The cell's calls. Raises CallsheetError when its primary model cannot take it."""
@@ -137,7 +148,7 @@ class Preparer:
     ) -> PreparedCall:
         producer = compiled.producer
         where = self._where(cell)
-        bound = self._resolve(choice.choice.name, compiled, self._mode_of(cell.producer))
+        bound = self._bind(compiled, choice)
         sheet = self._expansion.sheet
         upstream = {job: results[job] for job in cell.upstream if job in results}
         scope = Scope(
