@@ -63,7 +63,7 @@ async def test_a_chain_runs_in_order_and_its_outputs_have_human_names(studio):
     assert studio.acme.sent[-1] == "c"
     assert studio.acme.sent.index("a[1]") < studio.acme.sent.index("b[1]")
     names = {path.name for path in (folder / "output").iterdir()}
-    assert names == {"a-0.txt", "a-1.txt", "b-0.txt", "b-1.txt", "c.txt", "manifest.json"}
+    assert names == {"a-0.txt", "a-1.txt", "b-0.txt", "b-1.txt", "c.txt", "manifest.json", "report.html"}
     assert (folder / "output/c.txt").read_text() == (
         "re: all: re: second: re: first 0 #0 #0 / re: second: re: first 1 #0 #0 #0"
     )

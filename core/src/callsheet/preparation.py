@@ -10,13 +10,14 @@ from pathlib import Path
 from callsheet.artifacts import Artifact, FileRef
 from callsheet.bindings import BoundChoice, CompiledProducer, Scope, evaluate, values_for
 from callsheet.digests import digest, json_ready
-from callsheet.errors import CallsheetError, ConfigError
+from callsheet.errors import CallsheetError, ConfigError, PluginError
 from callsheet.expansion import Cell, Expansion
-from callsheet.inputs import parse_inputs
+from callsheet.inputs import Inputs, parse_inputs
 from callsheet.jobs import CallWarning, Job, ProviderRequest, WarningKind
-from callsheet.models import Mode
+from callsheet.models import Mode, Operation
 from callsheet.money import FREE, Cost, estimate
 from callsheet.registry import BoundHandler
+from callsheet.trial import trial_inputs, trial_options
 
 __all__ = ["KEY_VERSION", "Prepared", "PreparedCall", "Preparer", "Samples", "prepare_call"]
 
@@ -143,36 +144,90 @@ class Preparer:
                 warnings.append(CallWarning(WarningKind.UNSUPPORTED, text))
         return Prepared(tuple(calls), tuple(warnings))
 
+    def check(self, producer: str) -> list[CallWarning]:
+        """Try a producer with placeholders for what upstream will give; a fallback that cannot take it is a warning.
+
+        Raises ConfigError when the primary model cannot take it, whatever upstream gives.
+        """
+        compiled = self._expansion.producers[producer]
+        size = self._expansion.sizes[producer]
+        if compiled.producer.pin:
+            return []
+        cell = Cell(producer, producer, None if size is None else 0, ())
+        where = f"{self._expansion.sheet.source.name}: producers.{producer}"
+        warnings: list[CallWarning] = []
+        for number, choice in enumerate(compiled.choices):
+            try:
+                bound = self._bind(compiled, choice)
+            except (ConfigError, PluginError) as error:
+                if number == 0:
+                    raise _at(error, f"{where}.models[0]") from error
+                warnings.append(_unusable(producer, choice, error))
+                continue
+            try:
+                if size != 0:
+                    self._try(cell, compiled, choice, bound, where)
+            except PluginError:
+                continue  # a plugin that breaks over a placeholder may be right about the real thing
+            except CallsheetError as error:
+                if number == 0:
+                    raise error if isinstance(error, ConfigError) else ConfigError(str(error), where=where) from error
+                warnings.append(_unusable(producer, choice, error))
+        return warnings
+
+    def _try(
+        self, cell: Cell, compiled: CompiledProducer, choice: BoundChoice, bound: BoundHandler, where: str
+    ) -> None:
+        sheet, operation = self._expansion.sheet, compiled.producer.operation
+        scope = self._scope(cell, {})
+        values = trial_inputs(sheet, choice, operation, scope, where)
+        options = trial_options(sheet, choice, scope, where)
+        bound.prepare(self._job(cell, bound, operation, parse_inputs(operation, values, where), options))
+
     def _call(
         self, cell: Cell, compiled: CompiledProducer, choice: BoundChoice, results: Mapping[str, tuple[Artifact, ...]]
     ) -> PreparedCall:
-        producer = compiled.producer
+        operation = compiled.producer.operation
         where = self._where(cell)
         bound = self._bind(compiled, choice)
-        sheet = self._expansion.sheet
-        upstream = {job: results[job] for job in cell.upstream if job in results}
-        scope = Scope(
-            sheet.inputs,
-            cell.index,
-            self._expansion.sizes,
-            upstream,
-            self._files,
-            sheet.folder,
-            self._expansion.project,
-        )
-        values = values_for(choice, scope, producer.operation, where)
+        scope = self._scope(cell, results)
+        values = values_for(choice, scope, operation, where)
         options = {name: evaluate(b, scope, f"{where}.options.{name}") for name, b in choice.options.items()}
-        job = Job(
+        job = self._job(cell, bound, operation, parse_inputs(operation, values, where), options)
+        return prepare_call(bound, job, salt=self._salt)
+
+    def _scope(self, cell: Cell, results: Mapping[str, tuple[Artifact, ...]]) -> Scope:
+        expansion = self._expansion
+        sheet = expansion.sheet
+        upstream = {job: results[job] for job in cell.upstream if job in results}
+        return Scope(sheet.inputs, cell.index, expansion.sizes, upstream, self._files, sheet.folder, expansion.project)
+
+    @staticmethod
+    def _job(
+        cell: Cell, bound: BoundHandler, operation: Operation, inputs: Inputs, options: Mapping[str, object]
+    ) -> Job:
+        return Job(
             id=cell.id,
             ref=bound.ref,
             model=bound.info,
-            operation=producer.operation,
-            inputs=parse_inputs(producer.operation, values, where),
+            operation=operation,
+            inputs=inputs,
             options=options,
             producer=cell.producer,
             index=cell.index,
         )
-        return prepare_call(bound, job, salt=self._salt)
 
     def _where(self, cell: Cell) -> str:
         return f"{self._expansion.sheet.source.name}: {cell.id}"
+
+
+def _unusable(producer: str, choice: BoundChoice, error: CallsheetError) -> CallWarning:
+    text = f"{producer}: the fallback {choice.choice.name} cannot be used: {error}"
+    return CallWarning(WarningKind.UNSUPPORTED, text)
+
+
+def _at(error: ConfigError | PluginError, where: str) -> CallsheetError:
+    """The same error with the place in the sheet in front."""
+    if isinstance(error, ConfigError):
+        return ConfigError(str(error), where=where, missing=error.exit_code == 3)
+    return PluginError(f"{where}: {error}", plugin=error.plugin)
