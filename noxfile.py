@@ -157,6 +157,13 @@ def pins(session: nox.Session) -> None:
     path.write_text(empty.replace("constraint-dependencies = []", f"constraint-dependencies = [\n{block}]", 1))
 
 
+@nox.session(python="3.11", default=False)
+def bench(session: nox.Session) -> None:
+    """What callsheet costs, as one Markdown table. `nox -s bench -- --quick engine` measures one part."""
+    install_workspace(session)
+    session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
+
+
 @nox.session(venv_backend="none", default=False)
 def full(session: nox.Session) -> None:
     """Everything, on every Python."""

@@ -63,8 +63,10 @@ _ROWS: list[dict[str, object]] = [
 class Idle:
     """A plugin whose answers cost nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, jobs: int = 0) -> None:
         self.polled = 0
+        self.jobs = jobs
+        self.all_polled = asyncio.Event()
 
     @hookimpl
     def callsheet_register_handlers(self) -> Iterable[HandlerSpec]:
@@ -110,6 +112,8 @@ class IdleJobs:
     async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:  # noqa: ARG002
         """Not yet."""
         self._idle.polled += 1
+        if self._idle.polled == self._idle.jobs:
+            self._idle.all_polled.set()
         return RemoteStatus(RemoteState.RUNNING)
 
     async def collect(self, receipt: Receipt, context: JobContext) -> JobResult:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -62,3 +65,33 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for module in [name for name in sys.modules if name.partition(".")[0] in packages]:
         del sys.modules[module]
     importlib.invalidate_caches()
+
+
+@pytest.fixture(scope="session")
+def stages() -> ModuleType:
+    """The module crash/stage.py: real processes on a project (test modules cannot import each other)."""
+    if "callsheet_stage" not in sys.modules:
+        path = Path(__file__).parent / "crash" / "stage.py"
+        spec = importlib.util.spec_from_file_location("callsheet_stage", path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules["callsheet_stage"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules["callsheet_stage"]
+
+
+@pytest.fixture
+def stage(stages: ModuleType, tmp_path: Path) -> Any:
+    """A project with eight jobs: text and pictures in one answer; clips, posters and music with receipts."""
+    return stages.Stage.build(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(stages: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, object]:
+    """The manifest of a run that nothing happened to."""
+    calm = stages.Stage.build(tmp_path_factory.mktemp("calm"))
+    ended = calm.run("run", ".")
+    assert ended.returncode == 0, ended.stderr
+    assert calm.accepted() == {"mock:text": [1], "mock:image": [1, 1], **stages.ONCE}
+    assert len(calm.manifest()["jobs"]) == stages.JOBS
+    return calm.manifest()

@@ -360,9 +360,10 @@ def test_manifest_page_is_complete(folder):
     assert {key for row in table(section(text, "Top level"), "key") for key in CODE.findall(row[0])} == set(real)
     rows = table(section(text, "A job"), "key")
     always = {"id", "producer", "index", "status", "artifacts", "failed_attempts"}
-    assert {key for row in rows for key in CODE.findall(row[0])} == always | set(manifest._OF_JOB)
+    known = always | {*manifest._OF_JOB, *manifest._CLOCK}
+    assert {key for row in rows for key in CODE.findall(row[0])} == known
     for job in (*example["jobs"], *real["jobs"]):
-        assert always <= set(job) <= always | set(manifest._OF_JOB)
+        assert always <= set(job) <= known
     artifact_keys = {key for row in table(section(text, "An artifact"), "key") for key in CODE.findall(row[0])}
     assert {key for job in real["jobs"] for each in job["artifacts"] for key in each} <= artifact_keys
     assert {"width", "height", "duration"} <= {each.name for each in fields(BlobArtifact)}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +42,27 @@ class Point:
 def test_canonical_is_json_of_the_same_value(value: object) -> None:
     """Canonical JSON reads back as the value."""
     assert json.loads(canonical(value)) == value
+
+
+def _outcome(write: Callable[[object], bytes], value: object) -> bytes | str:
+    try:
+        return write(value)
+    except (ValueError, ConfigError):
+        return "refused"
+
+
+ODD = st.integers() | st.floats() | st.text(st.characters(codec=None, categories=["Cs", "Lo", "Co", "So", "Cc", "Po"]))
+EVERY_JSON = st.recursive(
+    SCALARS | ODD,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | ODD.map(str), inner, max_size=4),
+)
+
+
+@settings(deadline=None)
+@given(EVERY_JSON)
+def test_canonical_is_rfc_8785_to_the_byte(value: object) -> None:
+    """The quick way gives what the reference implementation gives, and refuses what that refuses."""
+    assert _outcome(canonical, value) == _outcome(rfc8785.dumps, value)
 
 
 @settings(deadline=None)

@@ -219,7 +219,7 @@ def test_listing_imports_no_plugin_and_nothing_heavy(site) -> None:
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     path = [str(site.folder), *(p for p in sys.path if p)]
-    environ = {"PYTHONPATH": ":".join(path), "PATH": "/usr/bin:/bin"}
+    environ = {"PYTHONPATH": ":".join(path), "PATH": "/usr/bin:/bin", "CALLSHEET_NO_CACHE": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 

@@ -11,6 +11,7 @@ import pytest
 from callsheet.artifacts import Artifact, BlobArtifact, FileRef, JsonArtifact, TextArtifact
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.outputs import MANIFEST, OutputFolder
+from callsheet.report import REPORT
 from callsheet.stores.blobs import LocalBlobs
 
 Results = dict[str, tuple[str, Artifact]]
@@ -50,7 +51,7 @@ def _data(artifact: Artifact) -> bytes:
 def write(folder: OutputFolder, blobs: LocalBlobs, results: Results) -> list[str]:
     """Write these results, and give the folder's file names."""
     folder.write(manifest(results), {job: (artifact,) for job, (_, artifact) in results.items()}, blobs)
-    return sorted(path.name for path in folder.path.iterdir())
+    return sorted(path.name for path in folder.path.iterdir() if path.name != REPORT)
 
 
 A: Results = {"a": ("a.txt", TextArtifact("a"))}
@@ -102,7 +103,7 @@ def test_the_manifest_is_never_absent(folder: OutputFolder, blobs: LocalBlobs, m
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CallsheetError, match="No space left on device; nothing is lost"):
         write(folder, blobs, A)
-    assert sorted(path.name for path in folder.path.iterdir()) == ["a.txt", "b.json", MANIFEST]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["a.txt", "b.json", MANIFEST, REPORT]
 
 
 @pytest.mark.parametrize(
@@ -169,3 +170,23 @@ def test_a_link_in_place_of_an_output_is_replaced(folder: OutputFolder, blobs: L
     write(folder, blobs, A)
     assert (tmp_path / "precious").read_text() == "precious"
     assert (folder.path / "a.txt").read_text() == "a"
+
+
+def test_the_report_is_written_and_a_page_of_others_stays(folder: OutputFolder, blobs: LocalBlobs) -> None:
+    """The report lies beside the manifest; one that somebody wrote is left alone, and so is a link."""
+    write(folder, blobs, A)
+    path = folder.path / REPORT
+    assert folder.report_is_current(manifest(A))
+    assert 'href="a.txt"' in path.read_text()
+    path.write_text("my own page")
+    write(folder, blobs, A)
+    assert path.read_text() == "my own page"
+    with pytest.raises(CallsheetError, match="move it away"):
+        folder.write_report(manifest(A))
+    path.unlink()
+    path.symlink_to(folder.path / "elsewhere")
+    write(folder, blobs, A)
+    assert path.is_symlink()
+    path.unlink()
+    assert not folder.report_is_current(manifest(A))
+    assert folder.write_report(manifest(A)).read_bytes() == folder.report(manifest(A))

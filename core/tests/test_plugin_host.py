@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -304,15 +306,15 @@ async def test_warm_start_asks_the_handler_and_the_plugins(fakes) -> None:
         async def warm_start(self, start):
             done.append("handler")
 
-    plugin = Plugin()
+    plugin, start = Plugin(), SimpleNamespace(timeout=5.0)
     host = PluginHost(Discovery(), extra=[("p", plugin, fakes.manifest("p"))])
     host.load("p")
-    await host.warm_start(HandlerStart(Handler(), None))
-    await host.warm_start(HandlerStart(object(), None))
+    await host.warm_start(HandlerStart(Handler(), start))
+    await host.warm_start(HandlerStart(object(), start))
     assert done == ["handler", "plugin", "plugin"]
     plugin.fails = True
     with pytest.raises(PluginError, match=r"'p' \(p\) fails in callsheet_warm_start: ValueError: no network"):
-        await host.warm_start(HandlerStart(object(), None))
+        await host.warm_start(HandlerStart(object(), start))
 
 
 def test_an_observer_that_fails_is_logged_and_harms_nobody(fakes, caplog: pytest.LogCaptureFixture) -> None:
@@ -369,3 +371,65 @@ def test_commands_are_registered_by_the_plugin_that_has_them(fakes) -> None:
     assert cli == ["b"]
     with pytest.raises(PluginError, match="fails in callsheet_register_commands: SystemExit: 1"):
         host.register_commands("exits", cli)
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+@pytest.mark.parametrize("blocks", [True, False])
+async def test_a_warm_start_that_hangs_is_left_behind(fakes, kind: str, blocks: bool) -> None:
+    """Also one that blocks its thread; the event loop of the run is another one and goes on."""
+    release, loops = threading.Event(), []
+
+    async def hang(start):
+        loops.append(asyncio.get_running_loop())
+        release.wait() if blocks else await asyncio.Event().wait()
+
+    class Handler:
+        warm_start = staticmethod(hang if kind == "async" else lambda start: release.wait())
+
+    try:
+        with pytest.raises(TimeoutError):
+            await PluginHost(Discovery()).warm_start(HandlerStart(Handler(), SimpleNamespace(timeout=0.05)))
+    finally:
+        release.set()
+    assert asyncio.get_running_loop() not in loops
+
+
+async def test_a_warm_start_hook_that_hangs_is_blamed_on_its_plugin(fakes) -> None:
+    """And not on the handler that was to be started."""
+    release = threading.Event()
+
+    class Plugin:
+        @hookimpl
+        def callsheet_warm_start(self, start):
+            release.wait()
+
+    host = PluginHost(Discovery(), extra=[("p", Plugin(), fakes.manifest("p"))])
+    host.load("p")
+    try:
+        with pytest.raises(
+            PluginError, match=r"the plugin 'p' \(p\) is not ready after 0.05 s of callsheet_warm_start"
+        ):
+            await host.warm_start(HandlerStart(object(), SimpleNamespace(timeout=0.05)))
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])
+async def test_a_warm_start_cannot_end_the_program(error: BaseException) -> None:
+    """What would end the program or the task is the plugin's error."""
+
+    class Handler:
+        def warm_start(self, start):
+            raise error
+
+    with pytest.raises(PluginError, match=type(error).__name__) as raised:
+        await PluginHost(Discovery()).warm_start(HandlerStart(Handler(), SimpleNamespace(timeout=5.0)))
+    assert raised.value.__cause__ is error
+
+
+def test_who_prints_at_import_is_remembered(host_of, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that doctor can name it; silence is not held against anybody."""
+    host = host_of(GOOD)
+    host.load("acme")
+    assert host.printed == {"acme"}
+    assert capsys.readouterr().out == ""

@@ -15,6 +15,7 @@ from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.plugin import HandlerSpec, Job, hookimpl
 from callsheet.plugin_host import PluginHost
 from callsheet.registry import Registry
+from callsheet.secrets import MappingSecrets, Redactor, SecretScope
 from callsheet.settings import ProviderSettings, Settings
 
 TEXT, IMAGE = Operation.TEXT_GENERATE, Operation.IMAGE_GENERATE
@@ -315,7 +316,8 @@ async def start(fakes, acme, warm_start, seconds: float = 5.0) -> list[object]:
         acme(HandlerSpec("acme", Warm, operations=frozenset({TEXT})), HandlerSpec("acme", fakes.EchoHandler))
     )
     bounds = [registry.resolve(REF, TEXT), registry.resolve(ModelRef("acme", "pic"), IMAGE)]
-    await registry.warm_start([*bounds, bounds[0]], secrets=lambda bound: f"scope of {bound.plugin}", timeout=seconds)
+    scope = SecretScope(MappingSecrets({"KEY": "k"}), Redactor(), frozenset({"KEY"}), "acme")
+    await registry.warm_start([*bounds, bounds[0]], secrets=lambda bound: scope, timeout=seconds)
     return got
 
 
@@ -326,7 +328,8 @@ async def nothing() -> None:
 async def test_each_handler_is_warmed_up_once(fakes, acme) -> None:
     """With its provider, its secrets and its time."""
     got = await start(fakes, acme, nothing)
-    assert [(s.provider, s.secrets, s.timeout) for s in got] == [("acme", "scope of acme", 5.0)]
+    assert [(s.provider, s.timeout) for s in got] == [("acme", 5.0)]
+    assert (await got[0].secrets.get("KEY")).reveal() == "k"
     await fakes.registry_of().warm_start([], secrets=lambda bound: None, timeout=1)
 
 

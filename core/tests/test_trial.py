@@ -82,7 +82,7 @@ async def test_the_primary_model_s_refusal_is_told_with_its_place(studio, monkey
 
         handler = client.runtime.registry.resolve(ModelRef("acme", "picture"), Operation.IMAGE_GENERATE).handler
         monkeypatch.setattr(type(handler), "prepare", prepare)
-        with pytest.raises(ConfigError, match="producers.words: acme:text draws nothing today"):
+        with pytest.raises(ConfigError, match=r"producers\.words: acme:text draws nothing today"):
             await client.plan(CallSheet.load(studio.sheet(SHEET)))
 
 

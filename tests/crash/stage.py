@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ HERE = Path(__file__).parent
 SHEET = HERE / "sheet.toml"
 JOBS = 8
 TIMEOUT = 60
+ONCE = {"mock:video": [1, 1], "mock:image-job": [1, 1], "mock:music": [1]}
+"""Jobs with receipts: however often processes die, each is submitted exactly once."""
 
 
 @dataclass
@@ -80,7 +83,8 @@ class Stage:
     def environment(self, **more: str) -> dict[str, str]:
         """The environment without anything of callsheet's own, with the probe in reach."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CALLSHEET_", "PROBE_"))}
-        return {**kept, "PYTHONPATH": str(self.site), "PYTHONDONTWRITEBYTECODE": "1", **more}
+        own = {"PYTHONPATH": str(self.site), "XDG_CACHE_HOME": str(self.site / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**kept, **own, **more}
 
     def run(self, *words: str, before: tuple[str, ...] = (), **more: str) -> subprocess.CompletedProcess[str]:
         """Carry out a command to its end."""
@@ -146,14 +150,28 @@ class Stage:
         """The manifest of the output folder, as `normal` leaves it."""
         return normal(json.loads((self.folder / "output" / "manifest.json").read_text()))
 
+    def go_on(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Resume the latest run, or begin one when it was killed before it was on record."""
+        run = self.latest()
+        return self.run(*(("resume", run) if run else ("run", ".")), *words, **more)
+
+    def assert_whole(self, undisturbed: Mapping[str, object]) -> None:
+        """Complete, every receipt job paid for once, the same manifest, and nothing altered on disk."""
+        accepted = self.accepted()
+        assert {ref: counts for ref, counts in accepted.items() if ref in ONCE} == ONCE
+        assert self.manifest() == undisturbed
+        assert self.torn() == []
+        verified = self.run("runs", "verify")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+
     def torn(self) -> list[str]:
-        """What is in the store under a digest that it does not have, and what is in the output but not whole."""
-        files = [path for path in (self.state / "blobs" / "sha256").glob("*/*")]
+        """What is in the store under a digest that it does not have."""
+        files = (self.state / "blobs" / "sha256").glob("*/*")
         return [path.name for path in files if hashlib.sha256(path.read_bytes()).hexdigest() != path.name]
 
 
 def normal(manifest: dict) -> dict[str, object]:
     """A manifest without what differs from run to run: its id, times, seq, digest, and failed attempts."""
-    jobs = [{k: v for k, v in job.items() if k != "failed_attempts"} for job in manifest["jobs"]]
-    passing = ("run", "started", "ended", "seq", "digest")
+    passing = {"run", "seq", "digest", "started", "submitted", "finished", "ended", "failed_attempts"}
+    jobs = [{k: v for k, v in job.items() if k not in passing} for job in manifest["jobs"]]
     return {k: v for k, v in manifest.items() if k not in passing} | {"jobs": jobs}

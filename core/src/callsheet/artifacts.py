@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,13 @@ _ALIASES = {
 }
 
 
+LARGEST_INLINE = 5_000_000
+"""Bytes of the largest file that a notebook gets; it keeps everything that is shown inside its own file."""
+_SHOWN_IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/svg+xml", "image/webp"})
+Bundle = dict[str, object]
+Names = Collection[str] | None
+
+
 def extension_for(media_type: str) -> str:
     """The file extension (no dot) for a media type; `bin` when it is not known."""
     plain = media_type.partition(";")[0].strip().lower()
@@ -88,6 +96,11 @@ class TextArtifact:
         """The bytes of the artifact's file; half a surrogate pair, which UTF-8 cannot hold, becomes `?`."""
         return self.text.encode(errors="replace")
 
+    def _repr_mimebundle_(self, include: Names = None, exclude: Names = None) -> Bundle:
+        """What a notebook shows: the text, set as Markdown where it is Markdown."""
+        kind = self.media_type if self.media_type == "text/markdown" else "text/plain"
+        return _chosen({"text/plain": self.text, kind: self.text}, include, exclude)
+
 
 @dataclass(frozen=True, slots=True)
 class JsonArtifact:
@@ -109,6 +122,12 @@ class JsonArtifact:
 
         text = json.dumps(self.value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         return text.encode(errors="replace")
+
+    def _repr_mimebundle_(self, include: Names = None, exclude: Names = None) -> Bundle:
+        """What a notebook shows: the value as a tree, or as text."""
+        return _chosen(
+            {"text/plain": self.data().decode().rstrip("\n"), "application/json": self.value}, include, exclude
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +158,43 @@ class BlobArtifact:
         target = Path(path)
         shutil.copyfile(self.location, target)
         return target
+
+    def _repr_mimebundle_(self, include: Names = None, exclude: Names = None) -> Bundle:
+        """What a notebook shows: the picture or a player, when the file is here and below 5 MB; else a line about it."""
+        bundle: Bundle = {"text/plain": self._line()}
+        media_type = self.media_type.partition(";")[0].strip().lower()
+        medium = media_type.partition("/")[0]
+        if self.file.bytes > LARGEST_INLINE or not (media_type in _SHOWN_IMAGES or medium in ("audio", "video")):
+            return _chosen(bundle, include, exclude)
+        try:
+            data = self.location.read_bytes() if self.location is not None else b""
+        except OSError:
+            data = b""
+        if data and media_type == "image/svg+xml":
+            bundle[media_type] = data.decode(errors="replace")
+        elif data:
+            from base64 import b64encode
+            from html import escape
+
+            encoded = b64encode(data).decode()
+            if medium == "image":
+                bundle[media_type] = encoded
+            else:
+                source = f"data:{escape(media_type)};base64,{encoded}"
+                bundle["text/html"] = f'<{medium} controls preload="metadata" src="{source}"></{medium}>'
+        return _chosen(bundle, include, exclude)
+
+    def _line(self) -> str:
+        size = f", {self.width}x{self.height}" if self.width and self.height else ""
+        length = f", {self.duration:g} s" if self.duration else ""
+        where = f" in {self.location}" if self.location is not None else ""
+        return f"{self.media_type}{size}{length}, {self.file.bytes} bytes{where}"
+
+
+def _chosen(bundle: Bundle, include: Names, exclude: Names) -> Bundle:
+    """The parts of a bundle that a notebook asks for."""
+    wanted = bundle.keys() if include is None else set(include)
+    return {name: value for name, value in bundle.items() if name in wanted and name not in (exclude or ())}
 
 
 Artifact = TextArtifact | JsonArtifact | BlobArtifact

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from callsheet.errors import CallsheetError, ContentRejectedError, ErrorKind, Sent
 from callsheet.failures import failure_of
 from callsheet.jobs import Attempt, AttemptOutcome, JobResult, Receipt
+from callsheet.keeping import WRITE_AGAIN_AFTER
 from callsheet.money import FREE, Cost, estimate
 from callsheet.preparation import PreparedCall
 from callsheet.run_events import result_summary
@@ -19,9 +20,6 @@ from callsheet.stores.ledger import Claim, EventRow, LostOwnershipError, Pick
 __all__ = ["CallBook"]
 
 T = TypeVar("T")
-
-WRITE_AGAIN_AFTER = (0.5, 2.0, 8.0)
-"""Seconds between the tries to record something that was paid for."""
 
 
 @dataclass(slots=True)

@@ -28,43 +28,62 @@ class Catalog:
     def __init__(
         self, discovery: Discovery, *, models: Iterable[ModelInfo] = (), aliases: Mapping[str, str] | None = None
     ) -> None:
+        self._discovery = discovery
         self._providers = {found.provider: found for found in discovery.plugins if found.usable and found.provider}
+        self._plugins: dict[str, list[FoundPlugin]] = defaultdict(list)
+        for found in discovery.plugins:
+            if found.usable:
+                self._plugins[found.provider].append(found)
         self._infos: dict[_Key, ModelInfo] = {}
-        self._raw: dict[_Key, _Owned] = {}
+        self._indexed: set[str] = set()
+        self._known: dict[_Key, _Owned] = {}
         self._clashes: dict[_Key, list[_Owned]] = {}
         self._settings_aliases = dict(aliases or {})
         self._row_aliases: dict[str, list[ModelRef]] | None = None
         self._own = {(info.provider, info.model): info for info in models}
-        self._index(discovery)
 
-    def _index(self, discovery: Discovery) -> None:
-        # Runs over every row of every plugin at each start: no dataclass, no check, one dict entry a row.
-        for found in discovery.plugins:
-            if not found.usable or found.manifest is None:
-                continue
-            provider = found.provider
-            for row in found.manifest.rows:
-                model = row.values.get("model")
-                key = (provider, model if isinstance(model, str) else "")
-                if key not in self._raw:
-                    self._raw[key] = (found, row)
-                elif key[1]:
-                    self._clashes.setdefault(key, [self._raw[key]]).append((found, row))
+    @property
+    def _raw(self) -> Mapping[_Key, _Owned]:
+        """The rows of all plugins."""
+        for provider in self._plugins:
+            self._rows_of(provider)
+        return self._known
+
+    def _rows_of(self, provider: str) -> Mapping[_Key, _Owned]:
+        """All rows that were looked at until now, those of this provider among them."""
+        # Runs over every row of a plugin: no dataclass, no check, one dict entry a row.
+        if provider not in self._indexed:
+            self._indexed.add(provider)
+            for found in self._plugins.get(provider, ()):
+                for row in found.manifest.rows if found.manifest is not None else ():
+                    model = row.values.get("model")
+                    key = (provider, model if isinstance(model, str) else "")
+                    if key not in self._known:
+                        self._known[key] = (found, row)
+                    elif key[1]:
+                        self._clashes.setdefault(key, [self._known[key]]).append((found, row))
+        return self._known
 
     def get(self, ref: ModelRef) -> ModelInfo | None:
         """The model's row, or None when there is none.
 
-        Raises PluginError for a row that is wrong, ConfigError for a model that two rows claim.
+        Raises PluginError for a row that is wrong, ConfigError for a model that two rows claim and for one whose
+        plugin is broken.
         """
-        return self._row((ref.provider, ref.model))
+        info = self._row((ref.provider, ref.model))
+        owner = self._discovery.owner(ref.provider) if info is None else None
+        if owner is not None and owner.problem:
+            problem = f"the provider {ref.provider!r} cannot be used: {owner.label}: {owner.problem}"
+            raise ConfigError(problem, missing=True)
+        return info
 
     def _row(self, key: _Key) -> ModelInfo | None:
         info = self._own.get(key) or self._infos.get(key)
-        if info is not None or key not in self._raw:
+        if info is not None or key not in self._rows_of(key[0]):
             return info
         if key in self._clashes:
             raise ConfigError(_clash(key, self._clashes[key]))
-        found, row = self._raw[key]
+        found, row = self._known[key]
         self._infos[key] = made = model_row(row.values, found.provider, found.distribution, file=row.file)
         return made
 
@@ -82,11 +101,12 @@ class Catalog:
 
     def _meant(self, text: str, where: str) -> ModelRef:
         name, environment = _split_environment(text)
-        targets = self._aliases_of_rows().get(name, [])
-        if ":" in name:
-            ref = ModelRef.parse(text)
-            if (ref.provider, ref.model) in self or not targets:
-                return ref
+        ref = ModelRef.parse(text) if ":" in name else None
+        if ref is not None and ((ref.provider, ref.model) in self or ref.provider not in self._plugins):
+            return ref
+        targets = self._aliases_of_rows().get(name, []) if ref is None else self._qualified(*name.split(":", 1))
+        if ref is not None and not targets:
+            return ref
         if len(targets) > 1:
             choices = " or ".join(str(target) for target in targets)
             raise ConfigError(f"the alias {name!r} is claimed by several models: write {choices}", where=where)
@@ -94,8 +114,8 @@ class Catalog:
             raise ConfigError(self._unknown_alias(name), where=where)
         return ModelRef(targets[0].provider, targets[0].model, environment or "local")
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._own or key in self._raw
+    def __contains__(self, key: _Key) -> bool:
+        return key in self._own or key in self._rows_of(key[0])
 
     def _unknown_alias(self, name: str) -> str:
         known = [*self._settings_aliases, *(alias for alias in self._aliases_of_rows() if ":" not in alias)]
@@ -107,19 +127,23 @@ class Catalog:
     def _aliases_of_rows(self) -> Mapping[str, list[ModelRef]]:
         if self._row_aliases is None:
             index: dict[str, list[ModelRef]] = defaultdict(list)
-            for (provider, model), names in self._alias_lists():
+            for (provider, model), names in self._alias_lists(self._raw):
                 ref = ModelRef(provider, model)
                 for name in names:
                     if isinstance(name, str):
                         index[name].append(ref)
-                        index[f"{provider}:{name}"].append(ref)
             self._row_aliases = dict(index)
         return self._row_aliases
 
-    def _alias_lists(self) -> Iterator[tuple[_Key, Iterable[object]]]:
+    def _qualified(self, provider: str, alias: str) -> list[ModelRef]:
+        """The models that `provider:alias` means; no other provider's rows are looked at."""
+        lists = self._alias_lists(self._rows_of(provider))
+        return [ModelRef(*key) for key, names in lists if key[0] == provider and alias in names]
+
+    def _alias_lists(self, rows: Mapping[_Key, _Owned]) -> Iterator[tuple[_Key, list[object]]]:
         for key, info in self._own.items():
-            yield key, info.aliases
-        for key, (_, row) in self._raw.items():
+            yield key, list(info.aliases)
+        for key, (_, row) in rows.items():
             names = row.values.get("aliases")
             if isinstance(names, list) and key not in self._own:
                 yield key, names
@@ -140,10 +164,11 @@ class Catalog:
         wanted = _operation(operation)
         words = (text or "").casefold().split()
         found = []
-        for key in sorted({*self._own, *self._raw}):
+        rows = self._raw if provider is None else self._rows_of(provider)
+        for key in sorted({*self._own, *rows}):
             if provider is not None and key[0] != provider:
                 continue
-            if key not in self._own and not _may_meet(self._raw[key][1].values, wanted, words, key):
+            if key not in self._own and not _may_meet(rows[key][1].values, wanted, words, key):
                 continue
             info = self._row_if_right(key)
             if info is not None and _meets(info, wanted, capability, words):
@@ -185,6 +210,9 @@ class Catalog:
 
     def hint(self, ref: ModelRef) -> str:
         """The end of an error about an unknown model: near names, else where to look."""
+        owner = self._discovery.owner(ref.provider)
+        if owner is not None and owner.skipped:
+            return f"; its plugin ({owner.label}) is {owner.skipped}"
         near = self.near(ref)
         return f"; did you mean {' or '.join(near)}?" if near else "; `callsheet models` lists what there is"
 

@@ -30,7 +30,7 @@ def json_ready(value: object) -> object:
         return value
     if isinstance(value, FileRef):
         return value.uri
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return {str(k): json_ready(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [json_ready(v) for v in value]
@@ -51,29 +51,31 @@ def canonical(value: object) -> bytes:
     import rfc8785
 
     try:
-        ready = json_ready(value)
-        if _is_plain(ready):
-            return _JSON.encode(ready).encode()
-        return rfc8785.dumps(ready)  # type: ignore[arg-type]
+        if not _is_plain(value):
+            value = json_ready(value)
+            if not _is_plain(value):
+                return rfc8785.dumps(value)  # type: ignore[arg-type]
+        return _JSON.encode(value).encode()
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"a value in the request cannot be written as JSON: {error}") from None
 
 
-def _is_plain(ready: object) -> bool:
-    """True when the standard library's encoder, which is written in C, gives the bytes of RFC 8785.
+def _is_plain(value: object) -> bool:
+    """True for JSON data of which the standard library's encoder, written in C, makes the bytes of RFC 8785.
 
-    It writes floats in another way, orders odd keys by code point and not by UTF-16, and lets large integers through.
+    It writes whole, very small and very large floats in another way, orders odd keys by code point and not by UTF-16,
+    and lets large integers, NaN and infinities through. Exact types: an enumeration is a str as well.
     """
-    match ready:
-        case None | bool() | str():
-            return True
-        case int():
-            return -_EXACT < ready < _EXACT
-        case dict():
-            return all(k.isascii() and _is_plain(v) for k, v in ready.items())
-        case list():
-            return all(map(_is_plain, ready))
-    return False
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if type(value) is dict:
+        return all(type(k) is str and k.isascii() and _is_plain(v) for k, v in value.items())
+    if type(value) is list or type(value) is tuple:
+        return all(map(_is_plain, value))
+    if type(value) is int:
+        return -_EXACT < value < _EXACT
+    return type(value) is float and 1e-4 <= abs(value) < _EXACT and not value.is_integer()
 
 
 def digest(value: object) -> str:

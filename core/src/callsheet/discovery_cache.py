@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
 from datetime import time as time_of_day
@@ -46,7 +47,7 @@ class Entry(NamedTuple):
 
 
 class _Record(NamedTuple):
-    """A plugin's manifest as it was read: where its rows lie in the body, and what its files looked like."""
+    """A plugin's manifest as it was read: what its files looked like, and where its rows lie behind the header."""
 
     distribution: str
     version: str
@@ -66,10 +67,10 @@ class DiscoveryCache:
         self._clock = clock
         self._signature: Json = _signature(paths) if file else []
         self._known: Mapping[str, object] = {}
-        self._body = b""
+        self._body = 0
         self._entries: tuple[list[Entry], list[str]] | None = None
         self._stamps: dict[str, Json] = {}
-        self._kept: dict[str, tuple[_Record, bytes]] = {}
+        self._kept: dict[str, tuple[_Record, bytes | None]] = {}
         self._changed = False
         if file:
             self._known, self._body = _load(file)
@@ -109,16 +110,17 @@ class DiscoveryCache:
             manifest = PluginManifest.parse(record.top, str(root / MANIFEST_NAME), entry.distribution)
         except Exception:  # noqa: BLE001 - whatever a wrong cache does, the file itself is read then
             return None
-        rows = self._body[record.start : record.start + record.length]
-        self._kept[str(root)] = (record, rows)
+        self._kept[str(root)] = (record, None)
         if manifest.provider is None or not record.length:
             return manifest
-        read = lambda: PluginManifest.find(root, entry.distribution).rows  # noqa: E731
-        return replace(manifest, rows=_CachedRows(rows, record.check, typed=record.typed, read=read))
 
-    def keep_manifest(
-        self, entry: Entry, root: Path, manifest: PluginManifest, top: Mapping[str, object]
-    ) -> None:
+        def rows() -> Sequence[ModelRow]:
+            found = _decode(self._rows_of(record), record.typed)
+            return PluginManifest.find(root, entry.distribution).rows if found is None else found
+
+        return replace(manifest, rows=_LazyRows(rows))
+
+    def keep_manifest(self, entry: Entry, root: Path, manifest: PluginManifest, top: Mapping[str, object]) -> None:
         """Remember a manifest that was read just now; `top` is its data without the rows."""
         stamps = self._stamps.get(str(root))
         if stamps is None or self._is_fresh(stamps):
@@ -139,9 +141,11 @@ class DiscoveryCache:
         entries, problems = self._entries
         self._keep_others({entry.distribution for entry in entries})
         body, plugins = bytearray(), {}
-        for root, (record, rows) in self._kept.items():
-            plugins[root] = record._replace(start=len(body))
-            body += rows
+        for root, (record, new) in self._kept.items():
+            rows = self._rows_of(record) if new is None else new
+            if rows is not None:
+                plugins[root] = record._replace(start=len(body))
+                body += rows
         header = {
             "format": FORMAT,
             "signature": self._signature,
@@ -157,7 +161,7 @@ class DiscoveryCache:
         for root in plugins if isinstance(plugins, dict) else ():
             record = self._record(root) if root not in self._stamps else None
             if record is not None and record.distribution in distributions:
-                self._kept[root] = (record, self._body[record.start : record.start + record.length])
+                self._kept[root] = (record, None)
 
     def _record(self, root: str) -> _Record | None:
         plugins = self._known.get("plugins")
@@ -168,28 +172,34 @@ class DiscoveryCache:
         if not all(isinstance(value, kind) for value, kind in zip(raw, kinds, strict=True)):
             return None
         record = _Record(*raw)
-        fits = record.start >= 0 and record.length >= 0 and record.start + record.length <= len(self._body)
-        return record if fits else None
+        return record if record.start >= 0 and 0 <= record.length <= MAX_BYTES else None
+
+    def _rows_of(self, record: _Record) -> bytes | None:
+        """The rows as they stand in the file; None when another process has put a different file there meanwhile."""
+        if not record.length or self._file is None:
+            return b""
+        try:
+            with self._file.open("rb") as opened:
+                opened.seek(self._body + record.start)
+                rows = opened.read(record.length)
+        except (OSError, ValueError):
+            return None
+        return rows if crc32(rows) == record.check else None
 
     def _is_fresh(self, stamps: Json) -> bool:
         return max(_times(stamps), default=0) > self._clock() - FRESH_NS
 
 
-class _CachedRows(Sequence[ModelRow]):
-    """Rows as they stand in the cache; if they do not fit its check, they are read from the plugin's files."""
+class _LazyRows(Sequence[ModelRow]):
+    """Rows that are fetched when they are looked at."""
 
-    def __init__(self, data: bytes, check: int, *, typed: bool, read: Callable[[], Sequence[ModelRow]]) -> None:
-        self._data = data
-        self._check = check
-        self._typed = typed
-        self._read = read
+    def __init__(self, fetch: Callable[[], Sequence[ModelRow]]) -> None:
+        self._fetch = fetch
         self._rows: Sequence[ModelRow] | None = None
 
     def _all(self) -> Sequence[ModelRow]:
         if self._rows is None:
-            rows = _decode(self._data, self._typed) if crc32(self._data) == self._check else None
-            self._rows = self._read() if rows is None else rows
-            self._data = b""
+            self._rows = self._fetch()
         return self._rows
 
     @overload
@@ -271,10 +281,8 @@ def _metadata_in(path: str) -> Json:
 def _manifest_stamps(root: Path) -> Json:
     folder = str(root)
     names = [MANIFEST_NAME]
-    try:
+    with suppress(OSError):
         names += sorted(f"models/{name}" for name in os.listdir(f"{folder}/models") if name.endswith(".toml"))  # noqa: PTH208
-    except OSError:
-        pass
     return [[name, _stamp(f"{folder}/{name}")] for name in names]
 
 
@@ -288,19 +296,17 @@ def _times(stamps: object) -> Iterator[int]:
                 yield from _times(each)
 
 
-def _load(file: Path) -> tuple[Mapping[str, object], bytes]:
-    """Header and body, both empty when this is no cache of ours."""
+def _load(file: Path) -> tuple[Mapping[str, object], int]:
+    """The header and its length; empty when this is no cache of ours."""
     try:
         with file.open("rb") as opened:
-            if os.fstat(opened.fileno()).st_size > MAX_BYTES:
-                return {}, b""
-            head, body = opened.readline(), opened.read()
+            head = opened.readline(MAX_BYTES)
         header = json.loads(head)
     except (OSError, ValueError, RecursionError):
-        return {}, b""
+        return {}, 0
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        return {}, b""
-    return header, body
+        return {}, 0
+    return header, len(head)
 
 
 def _entries_of(header: Mapping[str, object]) -> tuple[list[Entry], list[str]] | None:
@@ -336,7 +342,9 @@ def _encode(rows: Sequence[ModelRow]) -> tuple[bytes, bool]:
     return text.encode("ascii"), typed
 
 
-def _decode(data: bytes, typed: bool) -> tuple[ModelRow, ...] | None:  # noqa: FBT001
+def _decode(data: bytes | None, typed: bool) -> tuple[ModelRow, ...] | None:  # noqa: FBT001
+    if data is None:
+        return None
     kinds = {kind.__name__: kind for kind in (date, datetime, time_of_day)}
 
     def special(table: dict[str, object]) -> object:
@@ -362,10 +370,8 @@ def _write(file: Path, data: bytes) -> None:
         draft.replace(file)
         _tidy(file.parent)
     except OSError:
-        try:
+        with suppress(OSError):
             draft.unlink(missing_ok=True)
-        except OSError:
-            pass
 
 
 def _tidy(folder: Path) -> None:

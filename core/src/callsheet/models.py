@@ -63,6 +63,8 @@ class ModelRef:
         return cls(provider, model, environment)
 
     def __str__(self) -> str:
+        if self.environment == "local" and "@" not in self.model:
+            return f"{self.provider}:{self.model}"
         ambiguous = self.model.rpartition("@")[1:] in {("@", name) for name in ENVIRONMENTS}
         tail = f"@{self.environment}" if ambiguous or self.environment != "local" else ""
         return f"{self.provider}:{self.model}{tail}"

@@ -72,10 +72,27 @@ class OutputFolder:
                 self._put(listed["file"], artifact, blobs)
                 written.append(self.path / listed["file"])
         self._put_report(self.report(manifest))
-        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-        self._replace(MANIFEST, (text + "\n").encode(errors="replace"))
+        self._put_manifest(manifest)
         self._remove_stale(before, {path.name.casefold() for path in written})
         return written
+
+    def restore(
+        self, artifacts: Mapping[str, Artifact], blobs: BlobStore, manifest: Mapping[str, object] | None = None
+    ) -> list[Path]:
+        """Put single files of this folder back by their names, the manifest last. Raises CallsheetError."""
+        restored: list[Path] = []
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name, artifact in artifacts.items():
+                if _is_plain_name(name):
+                    self._put(name, artifact, blobs)
+                    restored.append(self.path / name)
+            if manifest is not None:
+                self._put_manifest(manifest)
+                restored.append(self.path / MANIFEST)
+        except OSError as error:
+            raise CallsheetError(f"{self.path}: the outputs cannot be written: {error.strerror or error}") from error
+        return restored
 
     def manifest(self) -> dict[str, object] | None:
         """The folder's manifest, or None when there is none that can be read."""
@@ -112,6 +129,10 @@ class OutputFolder:
         except OSError as error:
             raise CallsheetError(f"{path} cannot be written: {error.strerror or error}") from error
         return path
+
+    def _put_manifest(self, manifest: Mapping[str, object]) -> None:
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+        self._replace(MANIFEST, (text + "\n").encode(errors="replace"))
 
     def _put_report(self, page: bytes) -> bool:
         """Put the page in its place, unless somebody's own page lies there."""
@@ -165,8 +186,6 @@ class OutputFolder:
     def _replace(self, name: str, data: bytes) -> None:
         with self._draft(name) as draft, draft.open("wb") as stream:
             stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
 
     @contextmanager
     def _draft(self, name: str) -> Iterator[Path]:
@@ -174,6 +193,8 @@ class OutputFolder:
         draft = self.path / f".{name}.{uuid.uuid4().hex[:8]}"
         try:
             yield draft
+            with draft.open("rb") as stream:
+                os.fsync(stream.fileno())
             draft.replace(self.path / name)
         finally:
             draft.unlink(missing_ok=True)

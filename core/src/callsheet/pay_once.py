@@ -15,6 +15,7 @@ from callsheet.failures import cleanse
 from callsheet.handler import FindsJobs, RemoteJobs
 from callsheet.hookspecs import AbortCall, InvokeCall
 from callsheet.jobs import AbortOutcome, JobResult, Receipt
+from callsheet.keeping import ResultNotStoredError
 from callsheet.models import Operation
 from callsheet.preparation import PreparedCall
 from callsheet.result_check import check_result, has_all_files
@@ -334,14 +335,17 @@ class _Payment:
             attempts = await self._services.ledger.attempts(self._book.key)
             policy = OnUnknown.RETRY if sum(a.outcome == "unknown" for a in attempts) < 2 else OnUnknown.FAIL
         if policy is not OnUnknown.RETRY:
-            raise UnknownOutcomeError(self._question(), ref=self._book.ref) from error
+            raise UnknownOutcomeError(self._question(error), ref=self._book.ref) from error
         await self._book.told(self._book.event("job.retried_unknown", message="possibly paid twice"))
 
-    def _question(self) -> str:
-        return (
-            f"{self._call.job.id}: nobody knows whether {self._book.ref} accepted the request, so it may be paid for "
-            "already. Look at the provider's own list of jobs; to send it again, add --on-unknown retry"
+    def _question(self, error: ProviderError | None = None) -> str:
+        doubt = f"nobody knows whether {self._book.ref} accepted the request, so it may be paid for already"
+        if isinstance(error, ResultNotStoredError):
+            doubt = f"{error}; it may be paid for already"
+        again = (
+            f"`callsheet resume {self._ticket.run} --on-unknown retry`" if self._ticket.run else "--on-unknown retry"
         )
+        return f"{self._call.job.id}: {doubt}. Look at the provider's own list of jobs; to send it again: {again}"
 
     def _paid(self, result: JobResult, *, reused: bool) -> Paid:
         return Paid(self._book.key, self._book.sample, result, reused=reused, attempts=self._book.attempts)

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from inspect import isroutine
+from io import TextIOBase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from callsheet.discovery import DENY_VARIABLE, Discovery, FoundPlugin
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from callsheet.models import ModelInfo
     from callsheet.storage import Event
 
-__all__ = ["Extra", "PluginHost"]
+__all__ = ["Extra", "PluginHost", "remedy_of"]
 
 Extra = tuple[str, object, PluginManifest]
 """A plugin that the application hands over: its name, its module (or any object with hooks), its manifest."""
@@ -56,6 +57,8 @@ class PluginHost:
         self._models: dict[str, list[ModelInfo]] = {}
         self._callers: dict[str, list[tuple[FoundPlugin, pluggy.HookCaller]]] = {}
         self._manager: pluggy.PluginManager | None = None
+        self.printed: set[str] = set()
+        """The plugins that wrote to stdout where only data belongs; it was sent to stderr."""
 
     def load(self, name: str) -> object:
         """The imported module of the plugin with this entry-point name, registered. Imports at the first call only.
@@ -84,7 +87,7 @@ class PluginHost:
 
     def _import(self, found: FoundPlugin) -> object:
         manager = self._pluggy()
-        with redirect_stdout(sys.stderr):
+        with self._quiet(found):
             module = self._given[found.name] if found.name in self._given else import_module(found.module)
             try:
                 manager.register(module, name=found.name)
@@ -95,6 +98,14 @@ class PluginHost:
                 raise
         self._callers.clear()
         return module
+
+    @contextmanager
+    def _quiet(self, found: FoundPlugin) -> Iterator[None]:
+        aside = _Aside()
+        with redirect_stdout(aside):
+            yield
+        if aside.used:
+            self.printed.add(found.name)
 
     def _pluggy(self) -> pluggy.PluginManager:
         if self._manager is None:
@@ -171,7 +182,7 @@ class PluginHost:
         items: list[_Item] = []
         for owner, caller in self._callers_of(hook):
             if owner.name == found.name:
-                with _guarded(found, f"fails in {hook}"), redirect_stdout(sys.stderr):
+                with _guarded(found, f"fails in {hook}"), self._quiet(found):
                     items += [item for given in caller() for item in given]
         for item in items:
             if not isinstance(item, kind):
@@ -219,16 +230,22 @@ class PluginHost:
     async def warm_start(self, start: HandlerStart) -> None:
         """Let the handler (if it warms up) and every loaded plugin with a `warm_start` hook get ready.
 
-        Lets through what the handler raises; a failing hook is a PluginError that names its plugin.
+        Each of them, plain or async, runs in a thread and an event loop of its own and has `start.start.timeout`
+        seconds: one that blocks for ever is left behind. Lets through what the handler raises, and TimeoutError; a
+        hook that fails or takes too long is a PluginError that names its plugin.
         """
         from callsheet.handler import WarmStarts
+        from callsheet.isolation import run_apart
 
+        seconds = start.start.timeout
         if isinstance(start.handler, WarmStarts):
-            await start.handler.warm_start(start.start)
-        for found, caller in self._callers_of("callsheet_warm_start"):
+            await run_apart(partial(start.handler.warm_start, start.start), seconds=seconds)
+        for found, caller in list(self._callers_of("callsheet_warm_start")):
             with _guarded(found, "fails in callsheet_warm_start"):  # without stdout: other tasks run meanwhile
-                for waiting in caller(start=start):
-                    await waiting
+                try:
+                    await run_apart(partial(_all_of, caller, start), seconds=seconds)
+                except TimeoutError as error:
+                    raise _blame(found, f"is not ready after {seconds:g} s of callsheet_warm_start", error) from error
 
     def job_event(self, event: Event) -> None:
         """Tell the loaded plugins what happened. An exception in one of them is logged, and the others still hear."""
@@ -243,8 +260,29 @@ class PluginHost:
         self.load(name)
         for found, caller in self._callers_of("callsheet_register_commands"):
             if found.name == name:
-                with _guarded(found, "fails in callsheet_register_commands"), redirect_stdout(sys.stderr):
+                with _guarded(found, "fails in callsheet_register_commands"), self._quiet(found):
                     caller(cli=cli)
+
+
+async def _all_of(caller: pluggy.HookCaller, start: HandlerStart) -> None:
+    for waiting in caller(start=start):
+        await waiting
+
+
+class _Aside(TextIOBase):
+    """Stands in for stdout while a plugin's code runs: passes on to stderr, and knows that it did."""
+
+    used = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.used = True
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 @cache
@@ -322,11 +360,14 @@ def _guarded(found: FoundPlugin, doing: str) -> Iterator[None]:
 
 def _blame(found: FoundPlugin, doing: str, cause: BaseException) -> PluginError:
     what = f"{type(cause).__name__}: {plain(cause)}" if str(cause) else type(cause).__name__
+    return PluginError(f"{_who(found)} {doing}: {what}; {remedy_of(found, cause)}", plugin=found.distribution)
+
+
+def remedy_of(found: FoundPlugin, cause: BaseException | None = None) -> str:
+    """What a user can do about a plugin that fails, as the errors about it say it."""
     if isinstance(cause, ModuleNotFoundError):
-        remedy = f"install what it needs: pip install --upgrade --force-reinstall {found.distribution}"
-    else:
-        remedy = f"upgrade it, report it to its author, or disable it with {DENY_VARIABLE}={found.distribution}"
-    return PluginError(f"{_who(found)} {doing}: {what}; {remedy}", plugin=found.distribution)
+        return f"install what it needs: pip install --upgrade --force-reinstall {found.distribution}"
+    return f"upgrade it, report it to its author, or disable it with {DENY_VARIABLE}={found.distribution}"
 
 
 def _who(found: FoundPlugin) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from callsheet.errors import CallsheetError, ConfigError, PluginError
@@ -261,8 +261,8 @@ def _inputs(table: Table, operation: Operation) -> Mapping[str, str]:
 
 def _schema(table: Table) -> str:
     schema = table.text("schema")
-    path = PurePosixPath(schema)
-    if schema and (path.is_absolute() or ".." in path.parts or "\\" in schema or path.suffix != ".json"):
+    outside = schema.startswith("/") or ".." in schema.split("/") or "\\" in schema
+    if schema and (outside or not schema.endswith(".json")):
         raise table.error("schema must be a .json file inside the package, as a relative path with forward slashes")
     return schema
 

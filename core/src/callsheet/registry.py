@@ -299,7 +299,9 @@ class Registry:
         secrets: Callable[[BoundHandler], SecretScope],
         timeout: float,  # noqa: ASYNC109 - of each
     ) -> None:
-        """Let the performers get ready, all at once, each within `timeout` seconds. `secrets` gives each its scope.
+        """Let the performers get ready, all at once, each in a thread of its own and within `timeout` seconds.
+
+        `secrets` gives each its scope.
 
         Raises the first failure: what the plugin raised if it is a CallsheetError, else a PluginError naming it, or
         ProviderTimeoutError (nothing was sent).
@@ -314,11 +316,12 @@ class Registry:
 
     async def _start(self, bound: BoundHandler, secrets: SecretScope, seconds: float) -> None:
         from callsheet.hookspecs import HandlerStart
+        from callsheet.isolation import SecretsAtHome
 
-        start = WarmStart(provider=bound.ref.provider, secrets=secrets, log=_log(bound), timeout=seconds)
+        at_home = SecretsAtHome(secrets, asyncio.get_running_loop())
+        start = WarmStart(provider=bound.ref.provider, secrets=at_home, log=_log(bound), timeout=seconds)
         try:
-            async with asyncio.timeout(seconds):
-                await self._host.warm_start(HandlerStart(bound.handler, start))
+            await self._host.warm_start(HandlerStart(bound.handler, start))
         except TimeoutError as error:
             what = f"{bound.plugin} {bound.plugin_version} was not ready for {bound.ref} within {seconds:g} s"
             raise ProviderTimeoutError(what, sent=Sent.NOT_SENT, ref=str(bound.ref)) from error

@@ -242,18 +242,13 @@ class Runner:
     def _note(self, cell: Cell, call: PreparedCall, warnings: tuple[CallWarning, ...]) -> dict[str, object]:
         """What the manifest tells of a job beside its result."""
         told = [*call.request.warnings, *warnings]
-        return {
-            "mode": call.bound.mode.value,
-            "mapping": call.bound.mapping,
-            "mocked": call.bound.simulated,
-            "warnings": [w.message for w in told],
-            **self._origins.get(cell.id, {}),
-        }
+        return {**self._origins.get(cell.id, {}), **_how(call), "warnings": [w.message for w in told]}
 
     def _origin(self, cell: Cell, call: PreparedCall) -> dict[str, object]:
-        """What a job is made from."""
+        """What a job is made from, and by whom; told of a failed one, too."""
         inputs = inputs_summary(call.job.inputs, self.services.redactor.text)
-        return {"operation": call.job.operation.value, "inputs": inputs, "upstream": list(cell.upstream)}
+        made = {"operation": call.job.operation.value, "inputs": inputs, "upstream": list(cell.upstream)}
+        return {**made, **_how(call)}
 
     async def _tell(self, event: str, cell: Cell, body: Mapping[str, object]) -> None:
         row: EventRow = (event, cell.id, body)
@@ -287,6 +282,10 @@ def _may_fall_back(error: ProviderError) -> bool:
         ErrorKind.INVALID_REQUEST,
         ErrorKind.CANCELLED,
     )
+
+
+def _how(call: PreparedCall) -> dict[str, object]:
+    return {"mode": call.bound.mode.value, "mapping": call.bound.mapping, "mocked": call.bound.simulated}
 
 
 def _optional(failure: Failure) -> dict[str, object]:

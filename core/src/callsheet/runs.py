@@ -10,11 +10,12 @@ from pathlib import Path
 
 from callsheet.artifacts import Artifact, FileRef
 from callsheet.bindings import CompiledProducer
+from callsheet.cancel_watch import CancelWatch
 from callsheet.digests import json_ready
-from callsheet.errors import CallsheetError, ConfigError, PluginError
+from callsheet.errors import CallsheetError, ConfigError
 from callsheet.expansion import Expansion, expand
 from callsheet.intake import pinned_artifacts, take_in_all
-from callsheet.jobs import CallWarning, JobResult, WarningKind
+from callsheet.jobs import CallWarning, JobResult
 from callsheet.manifest import build_manifest
 from callsheet.models import Mode
 from callsheet.outputs import OutputFolder
@@ -127,9 +128,10 @@ class SheetRun:
         run = cls(runtime, chosen, request, expansion)
         run._selected = {**kept, **request.models}
         run._note_selection(kept)
-        run._check_models()
         run._files = await take_in_all(expansion.files, runtime.services.blobs)
         run._pinned = await pinned_artifacts(expansion, runtime.services.blobs)
+        for name in expansion.producers:
+            run._warnings += run._preparer().check(name)
         return run
 
     async def plan(self) -> Plan:
@@ -144,7 +146,10 @@ class SheetRun:
         return plan
 
     async def run(self) -> Run:
-        """Run every job, then write manifest and outputs; also when cancelled, before CancelledError goes on."""
+        """Run every job, then write manifest and outputs; also when cancelled, before CancelledError goes on.
+
+        A run that another process asked to stop ends as one that is cancelled, without CancelledError.
+        """
         output = OutputFolder(self._output())
         output.check()
         plan = await self.plan()
@@ -160,16 +165,22 @@ class SheetRun:
             pinned=self._pinned,
             prior=await self._prior(),
         )
+        watch = CancelWatch(self._runtime.services, run_id)
         try:
-            await self._runtime.warm_start(self._bounds(plan))
-            outcomes = await runner.run()
+            outcomes = await watch.over(self._work(plan, runner))
         except asyncio.CancelledError:
-            await asyncio.shield(self._finish(run_id, "cancelled", runner.outcomes, output, plan))
+            run = await asyncio.shield(self._finish(run_id, "cancelled", runner.outcomes, output, plan))
+            if watch.stopped_it:
+                return run
             raise
         except CallsheetError:
             await self._finish(run_id, "failed", runner.outcomes, output, plan)
             raise
         return await self._finish(run_id, _status(outcomes), outcomes, output, plan)
+
+    async def _work(self, plan: Plan, runner: Runner) -> Mapping[str, JobOutcome]:
+        await self._runtime.warm_start(self._bounds(plan))
+        return await runner.run()
 
     async def _begin(self, output: Path) -> str:
         ledger = self._runtime.services.ledger
@@ -239,20 +250,6 @@ class SheetRun:
         preparer = self._preparer()
         return [preparer.bound(name) for name in self._expansion.producers if name in busy]
 
-    def _check_models(self) -> None:
-        """A primary that nobody provides ends it here; a fallback that nobody provides is a warning."""
-        for name, compiled in self._expansion.producers.items():
-            if compiled.producer.pin:
-                continue
-            for number, choice in enumerate(compiled.choices):
-                try:
-                    self._resolve(choice.choice.name, compiled, self._mode_of(name))
-                except (ConfigError, PluginError) as error:
-                    if number == 0:
-                        raise _at(error, f"{self._sheet.source.name}: producers.{name}.models[0]") from error
-                    text = f"{name}: the fallback {choice.choice.name} cannot be used: {error}"
-                    self._warnings.append(CallWarning(WarningKind.UNSUPPORTED, text))
-
     def _note_selection(self, kept: Mapping[str, str]) -> None:
         for name, ref in kept.items():
             if name not in self._request.models:
@@ -280,10 +277,3 @@ def _status(outcomes: Mapping[str, JobOutcome]) -> str:
     if good == len(outcomes):
         return "succeeded"
     return "partial" if good else "failed"
-
-
-def _at(error: CallsheetError, where: str) -> CallsheetError:
-    """The same error with the place in the sheet in front."""
-    if isinstance(error, ConfigError):
-        return ConfigError(str(error), where=where, missing=error.exit_code == 3)
-    return PluginError(f"{where}: {error}", plugin=getattr(error, "plugin", ""))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from callsheet.context import JobContext
 from callsheet.jobs import Job
+from callsheet.keeping import Keeper
 from callsheet.plugin_host import PluginHost
 from callsheet.registry import BoundHandler
 from callsheet.secrets import Redactor, SecretResolver, SecretScope
@@ -100,5 +101,5 @@ class Services:
             workspace=self.state / "plugins" / bound.plugin,
             clock=self.clock,
             accepted=accepted,
-            store=self.blobs.put,
+            store=Keeper(self.blobs, self.sleep, self.log.warning).keep,
         )

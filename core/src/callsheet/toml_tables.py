@@ -22,8 +22,11 @@ _SHOWN = 300
 
 def plain(text: object) -> str:
     """Text from outside as it may be shown: control characters escaped, at most 300 characters."""
-    shown = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)[: _SHOWN + 1]
+    given = str(text)[: _SHOWN + 1]
+    shown = (
+        given
+        if given.isprintable()
+        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in given)
     )
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
 

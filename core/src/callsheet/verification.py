@@ -12,10 +12,11 @@ from typing import Any
 
 from callsheet.manifest import build_manifest, check_digest
 from callsheet.outputs import MANIFEST, OutputFolder
+from callsheet.report import REPORT
 from callsheet.services import Services
 from callsheet.storage import RunRecord
 
-__all__ = ["Verification", "rebuild_manifest", "verify_run"]
+__all__ = ["Verification", "later_run", "rebuild_manifest", "verify_run"]
 
 MAX_DIFFERENCES = 5
 
@@ -55,18 +56,21 @@ async def verify_run(services: Services, record: RunRecord) -> Verification:
         return Verification(record.id, Path(record.output), tuple(problems), (note,), len(digests), 0)
     folder = OutputFolder(Path(record.output))
     written = folder.manifest()
-    successor = await _successor(services, record, written)
+    successor = await later_run(services, record, folder)
     if successor:
         note = f"{record.output} holds the later run {successor} by now: only the ledger and the blobs were compared"
         return Verification(record.id, folder.path, tuple(problems), (note,), len(digests), 0)
     problems += _manifest_problems(folder.path / MANIFEST, written, manifest)
     files = {str(a["file"]): str(a["sha256"]) for _, a in _artifacts(manifest)}
     problems += await asyncio.to_thread(_file_problems, folder.path, files)
-    return Verification(record.id, folder.path, tuple(problems), (), len(digests), len(files))
+    current = await asyncio.to_thread(folder.report_is_current, manifest)
+    notes = () if current else (f"{folder.path / REPORT} is not as written: `callsheet runs open` writes it again",)
+    return Verification(record.id, folder.path, tuple(problems), notes, len(digests), len(files))
 
 
-async def _successor(services: Services, record: RunRecord, written: Mapping[str, object] | None) -> str:
+async def later_run(services: Services, record: RunRecord, folder: OutputFolder) -> str:
     """The id of the later run that took the output folder over, as an unaltered manifest of it says."""
+    written = folder.manifest()
     if written is None or written.get("run") == record.id or not check_digest(written):
         return ""
     known = {run.id for run in await services.ledger.runs(limit=100_000) if run.started >= record.started}

@@ -87,8 +87,7 @@ def test_promises(stage, operation, attributes, promise):
     ("operation", "form", "made"),
     [
         ("image.generate", "webp", "image/png"),
-        ("image.generate", "jpg", "image/png"),
-        ("image.generate", "image/jpeg", "image/png"),
+        ("image.generate", "gif", "image/png"),
         ("image.generate", "weird", "image/png"),
         ("video.generate", "webm", "video/mp4"),
         ("sound.generate", "flac", "audio/wav"),
@@ -100,6 +99,14 @@ def test_other_formats(stage, operation, form, made):
     request = request_for(stage.job("mock:x", operation, prompt="x", format=form))
     assert request.expects[0].media_type == made
     assert [(w.kind, w.attribute) for w in request.warnings] == [(WarningKind.ADJUSTED, "format")]
+
+
+@pytest.mark.parametrize("form", ["jpg", "JPEG", ".jpg", "image/jpeg", "image/jpg"])
+def test_jpeg_is_made(stage, form):
+    """JPEG is what was asked for, without a warning."""
+    request = request_for(stage.job("mock:x", "image.generate", prompt="x", format=form))
+    made, warnings = makeable(request.expects[0], "image")
+    assert (made.media_type, warnings, request.warnings) == ("image/jpeg", (), ())
 
 
 @pytest.mark.parametrize("form", ["PNG", ".png", "image/png", " png "])

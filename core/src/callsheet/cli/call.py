@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from callsheet.cli.options import PAIR, json_option, mode_option, project_option, table_of
+from callsheet.cli.options import PAIR, complete_refs, json_option, mode_option, project_option, table_of
 from callsheet.cli.terminal import Session
 from callsheet.errors import ConfigError
 
@@ -23,7 +23,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 @click.command()
-@click.argument("ref")
+@click.argument("ref", shell_complete=complete_refs)
 @click.option(
     "-p", "--param", "params", type=PAIR, multiple=True, metavar="NAME=VALUE", help="An attribute; @FILE reads text."
 )

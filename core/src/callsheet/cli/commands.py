@@ -16,8 +16,10 @@ _COMMANDS = {
     "plan": ("plan", "plan", "Show what a run of a call sheet would do, and for how much."),
     "run": ("run", "run", "Run a call sheet to finished artifacts."),
     "call": ("call", "call", "Make one call to one model."),
-    "runs": ("runs", "runs", "List, show and verify past runs."),
+    "runs": ("runs", "runs", "List, show, open, follow, cancel and verify runs."),
+    "jobs": ("jobs", "jobs", "List the calls that are under way or were left behind."),
     "resume": ("resume", "resume", "Go on with a run, or collect a remote job by its receipt."),
+    "completion": ("completion", "completion", "Print the script that completes commands in a shell."),
     "plugins": ("plugins", "plugins", "List the installed plugins."),
 }
 """Name: module in this package, attribute, and the line in the help (so that the help imports none of them)."""

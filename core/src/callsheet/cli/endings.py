@@ -55,9 +55,11 @@ async def run_to_end(session: Session, client: Client, work: Coroutine[Any, Any,
 
 
 def exit_code(run: Run) -> int:
-    """0 when all is there, 5 when part of it is; else 3 or 4 when that is what every root failure says, else 1."""
+    """0 when all is there, 5 when part of it is; 130 when it was stopped; else what every failure says."""
     if run.status == "succeeded":
         return 0
+    if run.status == "cancelled":
+        return 130
     if any(outcome.status.good for outcome in run.outcomes.values()):
         return 5
     codes = {_code(outcome) for outcome in run.outcomes.values() if outcome.error is not None}

@@ -21,6 +21,12 @@ INTERRUPTED = 130
 def execute(args: Sequence[str]) -> int:
     """Carry out one command and give its exit code. Lets nothing through but SystemExit."""
     _forgive_encodings()
+    # pydantic asks every distribution on the machine for plugins of its own, and one with broken metadata ends it.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if "_CALLSHEET_COMPLETE" in os.environ:
+        from callsheet.cli.completion import prepare_completion
+
+        prepare_completion()
     # Known before parsing: a wrong flag, too, is answered in JSON when JSON was asked for.
     session = Session(json="--json" in args)
     try:

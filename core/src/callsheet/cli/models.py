@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from callsheet.cli.commands import SuggestingGroup
-from callsheet.cli.options import json_option, project_option
+from callsheet.cli.options import complete_refs, json_option, project_option
 from callsheet.cli.terminal import Session, put, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def model() -> None:
 
 
 @model.command("show")
-@click.argument("ref")
+@click.argument("ref", shell_complete=complete_refs)
 @project_option
 @json_option
 @click.pass_obj

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAIR",
+    "complete_refs",
     "json_option",
     "mode_option",
     "on_unknown_of",
@@ -62,7 +63,22 @@ on_unknown_option = click.option(
     type=click.Choice(["fail", "retry"]),
     help="What to do with a call of which nobody knows whether it was paid for.",
 )
-sheet_argument = click.argument("sheet", type=click.Path(exists=True, path_type=Path))
+
+
+def _complete_sheets(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    from callsheet.cli.completion import complete_sheets
+
+    return complete_sheets(ctx, param, incomplete)
+
+
+def complete_refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+    """The names of models, for the shell."""
+    from callsheet.cli.completion import complete_models
+
+    return complete_models(ctx, param, incomplete)
+
+
+sheet_argument = click.argument("sheet", type=click.Path(exists=True, path_type=Path), shell_complete=_complete_sheets)
 
 _SHEET_OPTIONS = (
     mode_option,
@@ -74,6 +90,7 @@ _SHEET_OPTIONS = (
         type=PAIR,
         multiple=True,
         metavar="PRODUCER=REF",
+        shell_complete=complete_refs,
         help="Another model, kept for later runs.",
     ),
     click.option("--strict", is_flag=True, help="Warnings are errors."),

@@ -1,4 +1,4 @@
-"""`callsheet runs`: what was run, how it ended, and whether everything is still as it was."""
+"""`callsheet runs list|show|verify`: what was run, how it ended, and whether everything is still as it was."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import click
 
 from callsheet.cli.commands import SuggestingGroup
 from callsheet.cli.options import json_option, project_option
+from callsheet.cli.run_control import cancel, events, find_record, must_have_runs, open_report
 from callsheet.cli.terminal import Session, put, put_json, put_table, say
-from callsheet.errors import ConfigError
 
 if TYPE_CHECKING:
     from callsheet.storage import RunRecord
@@ -26,7 +26,11 @@ LATEST = 50
 
 @click.group(cls=SuggestingGroup)
 def runs() -> None:
-    """List, show and verify past runs."""
+    """List, show, open, follow, cancel and verify runs."""
+
+
+for _command in (open_report, events, cancel):
+    runs.add_command(_command)
 
 
 @runs.command("list")
@@ -65,12 +69,12 @@ def show(session: Session, run: str, project: Path | None) -> None:
         from callsheet.verification import rebuild_manifest
 
         async with open_project(session, project) as client:
-            record = await _record(client.ledger, run)
+            record = await find_record(client.ledger, run)
             manifest = await rebuild_manifest(client.runtime.services, record)
             told = {name: value for name, value in manifest.items() if name not in ("callsheet", "seq", "digest")}
             return {**told, **_head(record, client.ledger)}
 
-    _must_have_runs(project)
+    must_have_runs(project)
     told = perform(work())
     if session.json:
         put_json(session, told)
@@ -91,9 +95,9 @@ def verify(session: Session, run: str, project: Path | None) -> int:
         from callsheet.verification import verify_run
 
         async with open_project(session, project) as client:
-            return await verify_run(client.runtime.services, await _record(client.ledger, run))
+            return await verify_run(client.runtime.services, await find_record(client.ledger, run))
 
-    _must_have_runs(project)
+    must_have_runs(project)
     found = perform(work())
     if session.json:
         document = {"run": found.run, "ok": found.ok, "problems": list(found.problems), "notes": list(found.notes)}
@@ -106,22 +110,6 @@ def verify(session: Session, run: str, project: Path | None) -> int:
         verdict = f"{len(found.problems)} problems" if found.problems else "all is as it was written"
         say(f"run {found.run}: {verdict} ({found.blobs} blobs and {found.files} output files compared)")
     return 0 if found.ok else 1
-
-
-def _must_have_runs(project: Path | None) -> None:
-    from callsheet.cli.work import has_ledger
-
-    if not has_ledger(project):
-        raise ConfigError("nothing was run in this project yet: name its folder with --project", missing=True)
-
-
-async def _record(ledger: Ledger, run: str) -> RunRecord:
-    if run:
-        return await ledger.run(run)
-    latest = await ledger.runs(limit=1)
-    if not latest:
-        raise ConfigError("nothing was run in this project yet", missing=True)
-    return latest[0]
 
 
 def _head(record: RunRecord, ledger: Ledger) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from callsheet.config import find_project
 from callsheet.opening import open_client, project_at
 from callsheet.sheet import CallSheet
 
-__all__ = ["command_line", "has_ledger", "open_project", "open_sheet", "perform", "resume_command"]
+__all__ = ["command_line", "has_ledger", "open_project", "open_sheet", "perform", "project_command", "resume_command"]
 
 T = TypeVar("T")
 
@@ -84,16 +84,21 @@ async def open_project(session: Session, folder: Path | None, *, user: bool = Fa
         yield client
 
 
-def has_ledger(folder: Path | None) -> bool:
-    """True when something was run in this project: looking must not create a state folder."""
-    project = project_at(Path.cwd() if folder is None else folder.absolute())
+def has_ledger(folder: Path | None, *, user: bool = False) -> bool:
+    """True when something was run in this project (`user` as in `open_project`): looking creates no state folder."""
+    project = project_at(Path.cwd() if folder is None else folder.absolute(), user=user and folder is None)
     return (project.state / "ledger.sqlite3").is_file()
 
 
 def resume_command(run: str, client: Client) -> str:
     """The command that goes on with a run, as it has to be typed in the working folder."""
+    return project_command(client, "resume", run)
+
+
+def project_command(client: Client, *words: str) -> str:
+    """A command of this project, as it has to be typed in the working folder."""
     here = find_project(Path.cwd()) == client.runtime.project.folder.resolve()
-    return command_line("resume", run, *([] if here else ["--project", str(client.runtime.project.folder)]))
+    return command_line(*words, *([] if here else ["--project", str(client.runtime.project.folder)]))
 
 
 def command_line(*words: str) -> str:

@@ -22,6 +22,7 @@ MAX_TEXT = 8000
 """How many characters of a text are shown; the whole of it is one click away."""
 SHORT_TEXT = 400
 """Longer texts are folded."""
+SHORT_SETTING = 40
 MANY_PLAYERS = 24
 """With more players than this on the page, none of them loads anything before it is played."""
 _MARK = b'<meta name="generator" content="callsheet">'
@@ -128,7 +129,11 @@ def _card(
     files: Mapping[str, str | None],
 ) -> dict[str, Any]:
     status = str(job.get("status", ""))
+    inputs: Mapping[str, Any] = job.get("inputs", {})
+    short = {name: str(value) for name, value in inputs.items() if _is_short(name, value)}
+    long = {name: value for name, value in inputs.items() if name not in short}
     facts = [
+        *((name.replace("_", " "), value) for name, value in sorted(short.items())),
         ("why", ": ".join(str(job[name]) for name in ("reason", "detail") if job.get(name))),
         ("pinned", ", ".join(map(str, job.get("pin", ())))),
         ("needs", ", ".join(map(str, job.get("needs", ())))),
@@ -147,12 +152,17 @@ def _card(
         "unchecked": job.get("mapping") == "unchecked",
         "facts": [(name, value) for name, value in facts if value],
         "upstream": [(str(each), anchors.get(str(each), "")) for each in job.get("upstream", ())],
-        "inputs": [*_inputs(job.get("inputs", {}), made, files)],
+        "inputs": [*_inputs(long, made, files)],
         "warnings": list(dict.fromkeys(map(str, job.get("warnings", ())))),
         "attempts": [_attempt(attempt) for attempt in job.get("failed_attempts", ())],
         "failure": _failure(job, run) if status not in ("executed", "reused", "blocked") else None,
         "artifacts": [_artifact(artifact, files) for artifact in job.get("artifacts", ())],
     }
+
+
+def _is_short(name: str, value: object) -> bool:
+    """True for a setting, such as a duration or an aspect ratio, that needs no box of its own."""
+    return name not in _LEADING and not isinstance(value, (dict, list)) and len(str(value)) <= SHORT_SETTING
 
 
 def _inputs(
@@ -187,6 +197,8 @@ def _failure(job: Mapping[str, Any], run: str) -> dict[str, object]:
     todo = _NEXT.get(status, "").format(run=run) or advice(kind)
     names = ("kind", "sent", "status_code", "request_id", "docs_url")
     prompt = str(job.get("prompt", ""))
+    if prompt in job.get("inputs", {}).values():
+        prompt = ""  # it stands among the inputs
     return {
         "message": str(job.get("message") or job.get("detail") or status),
         "facts": [(name.replace("_", " "), str(job[name])) for name in names if job.get(name)],

@@ -11,7 +11,7 @@ NARROWEST = 0.4
 """Per cent; a shorter bar could not be seen."""
 
 
-def bars(jobs: Sequence[Mapping[str, Any]], anchors: Mapping[str, str]) -> list[dict[str, object]]:
+def bars(jobs: Sequence[Mapping[str, Any]], anchors: Mapping[str, str]) -> list[dict[str, str]]:
     """A bar for each job that was started, in the order of their starts. `waits` is its part spent with the provider."""
     timed = [job for job in jobs if {"started", "finished"} <= job.keys()]
     if not timed:
@@ -41,8 +41,10 @@ def bars(jobs: Sequence[Mapping[str, Any]], anchors: Mapping[str, str]) -> list[
 
 def seconds_text(seconds: float) -> str:
     """A length of time for people."""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < 10:
-        return f"{max(seconds, 0):.1f} s"
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -16,6 +16,7 @@ __all__ = ["EventRow", "Pick"]
 EventRow = tuple[str, str, Mapping[str, object]]
 """An event to be written: type (`noun.past_tense`), job id or "", and a JSON body."""
 
+_CANCEL = "cancel:"
 _SELECT_RUN = "SELECT id, sheet, mode, status, owner, started, ended, output, request FROM runs"
 
 
@@ -67,6 +68,7 @@ def finish_run(turn: Turn, run: str, status: str, now: float, events: Iterable[E
     """Write how a run ended."""
     record = find_run(turn, run)
     turn.db.execute("UPDATE runs SET status = ?, ended = ? WHERE id = ?", (status, now, record.id))
+    turn.db.execute("DELETE FROM meta WHERE name = ?", (_CANCEL + record.id,))
     add_events(turn, record.id, now, events)
     return replace(record, status=status, ended=now)
 
@@ -80,8 +82,23 @@ def reopen_run(
         raise CallsheetError(f"the run {record.id} is still at work in another process: wait for it or end it")
     values = ("running", owner, record.id)
     turn.db.execute("UPDATE runs SET status = ?, ended = NULL, owner = ? WHERE id = ?", values)
+    turn.db.execute("DELETE FROM meta WHERE name = ?", (_CANCEL + record.id,))
     add_events(turn, record.id, now, events)
     return replace(record, status="running", ended=None, owner=owner)
+
+
+def request_cancel(turn: Turn, run: str, now: float) -> RunRecord:
+    """Ask the process that works on a run to stop; nothing happens to a run that has ended."""
+    record = find_run(turn, run)
+    if record.ended is None and not is_cancel_requested(turn, record.id):
+        turn.db.execute("INSERT INTO meta (name, value) VALUES (?, ?)", (_CANCEL + record.id, str(now)))
+        add_events(turn, record.id, now, [("run.cancel_requested", "", {})])
+    return record
+
+
+def is_cancel_requested(turn: Turn, run: str) -> bool:
+    """True while somebody waits for this run to stop."""
+    return turn.db.execute("SELECT 1 FROM meta WHERE name = ?", (_CANCEL + run,)).fetchone() is not None
 
 
 def find_run(turn: Turn, run: str) -> RunRecord:

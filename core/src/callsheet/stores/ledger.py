@@ -213,6 +213,15 @@ class Ledger:
         now, rows, alive = self._clock(), list(events), self.owner.is_alive
         return await self._write(lambda turn: history.reopen_run(turn, run, owner, alive=alive, now=now, events=rows))
 
+    async def request_cancel(self, run: str) -> RunRecord:
+        """Ask the process that works on a run to stop it; it looks for this now and then."""
+        now = self._clock()
+        return await self._write(lambda turn: history.request_cancel(turn, run, now))
+
+    async def is_cancel_requested(self, run: str) -> bool:
+        """True when somebody asked for the run (its whole id) to be stopped."""
+        return await self._read(lambda turn: history.is_cancel_requested(turn, run))
+
     async def run(self, run: str) -> RunRecord:
         """The run with this id, or the only one whose id begins so. Raises ConfigError when there is none or several."""
         return await self._read(lambda turn: history.find_run(turn, run))

@@ -39,6 +39,7 @@ _ALIASES = {
     "audio/x-wav": "audio/wav",
     "audio/wave": "audio/wav",
     "audio/vnd.wave": "audio/wav",
+    "image/jpg": "image/jpeg",
     "text/markdown": "text/plain",
 }
 _EXACT = {"mp3": "audio/mpeg", "mpeg": "audio/mpeg", "jpg": "image/jpeg", "ogg": "audio/ogg", "txt": "text/plain"}
@@ -122,10 +123,13 @@ def _plain_type(media_type: str) -> str:
 
 
 def _made_type(media_type: str, medium: Medium) -> str:
+    plain = _plain_type(media_type)
+    plain = _ALIASES.get(plain, plain)
     if medium == "audio":
-        plain = _plain_type(media_type)
-        return "audio/mpeg" if _ALIASES.get(plain, plain) == "audio/mpeg" else "audio/wav"
-    return {"image": "image/png", "video": "video/mp4", "text": "text/plain", "json": "application/json"}[medium]
+        return "audio/mpeg" if plain == "audio/mpeg" else "audio/wav"
+    if medium == "image":
+        return "image/jpeg" if plain == "image/jpeg" else "image/png"
+    return {"video": "video/mp4", "text": "text/plain", "json": "application/json"}[medium]
 
 
 def _sides(width: int, height: int, medium: Medium) -> tuple[int, int]:

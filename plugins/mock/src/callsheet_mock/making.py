@@ -22,6 +22,7 @@ from callsheet.plugin import (
     Usage,
 )
 from callsheet_mock.content.embedding import embedding
+from callsheet_mock.content.jpeg import jpeg
 from callsheet_mock.content.json_values import UnsatisfiableSchema, example
 from callsheet_mock.content.mp3 import mp3
 from callsheet_mock.content.mp4 import mp4
@@ -80,7 +81,8 @@ def _file(made: Expected, medium: Medium, subject: Subject, number: int, inputs:
     seconds = made.duration or 0.0
     match medium:
         case "image":
-            return png(width, height, lines, seed)
+            make = jpeg if made.media_type == "image/jpeg" else png
+            return make(width, height, lines, seed)
         case "video":
             return mp4(width, height, seconds, made.fps or 1, lines, seed, audio=made.audio is not False)
         case "audio":

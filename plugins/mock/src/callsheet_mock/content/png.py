@@ -27,7 +27,7 @@ class _Peak(NamedTuple):
     widening: int
 
 
-class _Scene(NamedTuple):
+class Scene(NamedTuple):
     """What is drawn behind the text; all lengths in pixels."""
 
     width: int
@@ -50,7 +50,7 @@ class _Scene(NamedTuple):
         return spans
 
 
-class _Text(NamedTuple):
+class PlacedText(NamedTuple):
     """Text on a panel: top left corner of the text and the margin around it in pixels, rows of font pixels."""
 
     left: int
@@ -88,8 +88,8 @@ def png(width: int, height: int, lines: Sequence[str], seed: Seed) -> bytes:
         raise ValueError(f"a picture side must be 1 to {MAX_SIDE} pixels, not {width}x{height}")
     seed = seed.fork("png")
     colours = palette(seed).colours
-    scene = _landscape(width, height, seed)
-    text = _place(lines, width, height)
+    scene = landscape(width, height, seed)
+    text = place(lines, width, height)
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x03\0\0\0"
     return b"".join(
         (
@@ -107,7 +107,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + name + data + crc32(name + data).to_bytes(4, "big")
 
 
-def _landscape(width: int, height: int, seed: Seed) -> _Scene:
+def landscape(width: int, height: int, seed: Seed) -> Scene:
     """A sun and three ridges of mountains, placed by the seed."""
     radius = max(1, min(width, height) * seed.integer(8, 14) // 100)
     sun = (width * seed.integer(15, 85) // 100, height * seed.integer(18, 38) // 100, radius)
@@ -116,17 +116,17 @@ def _landscape(width: int, height: int, seed: Seed) -> _Scene:
         count = seed.integer(3, 5)
         top = 52 + 13 * number  # per cent of the height
         peaks = []
-        for place in range(count):
-            x = width * (2 * place + 1) // (2 * count) + width * seed.integer(-9, 9) // 100
+        for number_of_peak in range(count):
+            x = width * (2 * number_of_peak + 1) // (2 * count) + width * seed.integer(-9, 9) // 100
             y = height * (top + seed.integer(-8, 6)) // 100
             # Scaled by the picture's shape, so that slopes look alike in wide and tall pictures.
             widening = max(64, seed.integer(300, 520) * width // height)
             peaks.append(_Peak(x, y, widening))
         ridges.append(tuple(peaks))
-    return _Scene(width, height, sun, tuple(ridges))
+    return Scene(width, height, sun, tuple(ridges))
 
 
-def _place(lines: Sequence[str], width: int, height: int) -> _Text | None:
+def place(lines: Sequence[str], width: int, height: int) -> PlacedText | None:
     """The text in the middle of the picture, or None when there is no room."""
     shown, scale = fit(lines, width * 84 // 100, height * 60 // 100)
     if not shown:
@@ -134,10 +134,10 @@ def _place(lines: Sequence[str], width: int, height: int) -> _Text | None:
     rows = tuple(raster(shown, 1))
     left = (width - (len(rows[0]) - 1) * scale) // 2
     top = (height - len(rows) * scale) // 2
-    return _Text(left, top, min(PITCH // 2 * scale, left, top), scale, rows)
+    return PlacedText(left, top, min(PITCH // 2 * scale, left, top), scale, rows)
 
 
-def _pixels(scene: _Scene, text: _Text | None) -> bytes:
+def _pixels(scene: Scene, text: PlacedText | None) -> bytes:
     """The zlib stream of all rows; a row like the one above is filter Up with zeros (PNG, 9.2)."""
     height = scene.height
     edges = set(range(0, height, -(-height // _STEPS)))
@@ -147,7 +147,7 @@ def _pixels(scene: _Scene, text: _Text | None) -> bytes:
     repeat = ((2, 1), (0, scene.width))
     before: list[Run] = []
     for y, following in pairwise([*sorted(edges), height]):
-        runs = _runs(scene.spans(y) + (text.spans(y) if text else []), scene.width)
+        runs = runs_of(scene.spans(y) + (text.spans(y) if text else []), scene.width)
         if runs != before:
             packer.add([(0, 1), *runs])
             packer.add(repeat, following - y - 1)
@@ -157,7 +157,7 @@ def _pixels(scene: _Scene, text: _Text | None) -> bytes:
     return packer.finish()
 
 
-def _runs(spans: Sequence[Span], width: int) -> list[Run]:
+def runs_of(spans: Sequence[Span], width: int) -> list[Run]:
     """A row painted from the spans in their order, as runs of palette indices."""
     row = bytearray(width)
     edges = {width}

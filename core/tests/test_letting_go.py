@@ -1,0 +1,186 @@
+"""Calls that are left open: whoever asks next goes on from there, and nobody loses what somebody else waits for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from callsheet.errors import CallsheetError, ConnectionFailedError, Sent
+from callsheet.pay_once import OnUnknown, StillRunningError, UnknownOutcomeError
+from callsheet.plugin import JobResult, RemoteState, RemoteStatus
+from callsheet.storage import CallState
+
+DOWN = [ConnectionFailedError("down", sent=Sent.NOT_SENT)] * 12
+PICTURE = b"\x89PNG\r\n\x1a\n" + b"0" * 40
+
+
+async def records(client):
+    """The rows of all calls that are not final."""
+    return await client.ledger.open_calls()
+
+
+async def test_the_same_process_goes_on_with_a_job_that_it_had_given_up(studio):
+    """A second call in the same client polls the receipt; it does not wait for itself."""
+    studio.acme.polls["remote-call"] = list(DOWN)
+    async with await studio.open() as client:
+        with pytest.raises(StillRunningError):
+            await client.call("acme:job", prompt="lava", reuse=True)
+        async with asyncio.timeout(30):
+            result = await client.call("acme:job", prompt="lava", reuse=True)
+    assert result.artifacts[0].text == "re: lava #0"
+    assert studio.acme.sent == ["call"]
+
+
+async def test_another_process_goes_on_while_the_first_one_lives(studio):
+    """What was given up is free at once, not when its process ends."""
+    studio.acme.polls["remote-call"] = list(DOWN)
+    async with await studio.open() as one, await studio.open() as two:
+        with pytest.raises(StillRunningError):
+            await one.call("acme:job", prompt="lava", reuse=True)
+        async with asyncio.timeout(30):
+            await two.call("acme:job", prompt="lava", reuse=True)
+        assert await records(two) == []
+    assert studio.acme.sent == ["call"]
+
+
+async def test_a_receipt_that_could_not_be_polled_is_free_again(studio):
+    """Collecting by receipt gives the call up as well."""
+    studio.acme.polls["remote-call"] = [*DOWN, *DOWN]
+    async with await studio.open() as client:
+        with pytest.raises(StillRunningError):
+            await client.call("acme:job", prompt="lava", reuse=True)
+        receipt = (await records(client))[0].receipt
+        with pytest.raises(ConnectionFailedError):
+            await client.collect(receipt)
+        async with asyncio.timeout(30):
+            await client.call("acme:job", prompt="lava", reuse=True)
+    assert studio.acme.sent == ["call"]
+
+
+async def test_a_cancelled_task_leaves_the_job_to_its_twin(studio):
+    """Another task of this process waits for the job: it is not aborted, and not submitted again."""
+    waiting, gate = asyncio.Event(), asyncio.Event()
+
+    async def wait():
+        waiting.set()
+        await gate.wait()
+        return RemoteStatus(RemoteState.SUCCEEDED)
+
+    studio.acme.polls["remote-call"] = [wait, wait]
+    async with await studio.open() as client:
+        first = asyncio.create_task(client.call("acme:job", prompt="lava", reuse=True))
+        await waiting.wait()
+        second = asyncio.create_task(client.call("acme:job", prompt="lava", reuse=True))
+        await asyncio.sleep(0)
+        await client.ledger.runs()  # the second task has come as far as the first one's flight
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        gate.set()
+        async with asyncio.timeout(30):
+            await second
+    assert studio.acme.aborted == []
+    assert studio.acme.sent == ["call"]
+
+
+async def test_a_result_that_the_disk_refuses_for_a_moment_is_kept(studio, monkeypatch):
+    """The bytes are in memory, and are written as soon as there is room."""
+
+    async def draw(request, context):
+        return JobResult((await context.keep(PICTURE, "image/png"),))
+
+    studio.acme.script["call"] = [draw]
+    async with await studio.open() as client:
+        blobs, full = client.runtime.services.blobs, [CallsheetError("the disk is full")] * 2
+        put = blobs.put
+
+        async def refuse(*given):
+            if full:
+                raise full.pop()
+            return await put(*given)
+
+        monkeypatch.setattr(blobs, "put", refuse)
+        await client.call("acme:picture", prompt="lava")
+    assert studio.acme.slept == [0.5, 2.0]
+    assert studio.acme.sent == ["call"]
+
+
+async def test_a_result_that_cannot_be_stored_is_not_paid_for_again_by_itself(studio, monkeypatch):
+    """The answer came and is lost: that is for the user to decide, not a failure that a next run pays for anew."""
+
+    async def draw(request, context):
+        return JobResult((await context.keep(PICTURE, "image/png"),))
+
+    async def refuse(*_):
+        raise CallsheetError("the disk is full")
+
+    studio.acme.script["call"] = [draw, draw]
+    async with await studio.open() as client:
+        call = lambda **more: client.call("acme:picture", prompt="lava", reuse=True, **more)  # noqa: E731
+        with monkeypatch.context() as patch:
+            patch.setattr(client.runtime.services.blobs, "put", refuse)
+            with pytest.raises(UnknownOutcomeError, match=r"the disk is full.*--on-unknown retry"):
+                await call()
+        with pytest.raises(UnknownOutcomeError):
+            await call()
+        assert studio.acme.sent == ["call"]
+        await call(on_unknown=OnUnknown.RETRY)
+    assert studio.acme.sent == ["call", "call"]
+
+
+async def test_find_is_not_asked_for_jobs_of_attempts_that_ended(studio, monkeypatch):
+    """A job that failed there long ago is not adopted in place of the one that was lost now."""
+    asked = []
+    studio.acme.polls["remote-call"] = [RemoteStatus(RemoteState.FAILED, error="out of memory")]
+    async with await studio.open() as client:
+        with pytest.raises(CallsheetError):
+            await client.call("acme:found", prompt="lava", reuse=True)
+    started = asyncio.Event()
+
+    async def hang(request, context):
+        started.set()
+        await asyncio.Event().wait()
+
+    studio.acme.script["call"] = [hang]
+    dead = await studio.open()
+    task = asyncio.create_task(dead.call("acme:found", prompt="lava", reuse=True))
+    await started.wait()
+    dead.ledger.owner.close()
+    async with await studio.open() as client:
+        bound = client.runtime.registry.resolve(client.catalog.find("acme:found"), "text.generate", "live")
+
+        async def find(request, since, context):
+            asked.append(since)
+
+        monkeypatch.setattr(type(bound.handler), "find", staticmethod(find))
+        record = (await records(client))[0]
+        assert record.state is CallState.SENDING
+        await client.call("acme:found", prompt="lava", reuse=True)
+        ended = (await client.ledger.attempts(record.key))[0].ended
+    assert asked == [ended]
+    assert ended > record.created
+    task.cancel()
+    with pytest.raises((asyncio.CancelledError, CallsheetError)):
+        await task
+    await dead.aclose()
+
+
+def test_event_plugins_are_heard(site, tmp_path):
+    """A plugin that provides `events` is loaded when a project is opened, also when none of its models is used."""
+    import subprocess
+    import sys
+
+    code = "from callsheet.plugin import hookimpl\nprint('loaded')\n@hookimpl\ndef callsheet_job_event(event): ...\n"
+    site.install("callsheet-listener", toml='api = 1\nprovides = ["events"]\n', code=code, entry_name="listener")
+    command = "import asyncio, callsheet\nasync def main():\n    async with callsheet.open(): pass\nasyncio.run(main())"
+    ended = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(site.folder), "PATH": "/usr/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "loaded" in ended.stderr
