@@ -38,7 +38,10 @@ async def plan(studio, text, **request):
         ('aspect_ratio = "{{ inputs.seconds }}"', r"producers.picture: aspect_ratio must be W:H"),
         ("count = 0", "producers.picture: count must be above 0"),
         ('count = "{{ inputs.n - index - 5 }}"', "count must be above 0"),
-        ('images = ["words[index]"]', r"producers.picture.images: words\[index\] is text \(text.generate\), not a file"),
+        (
+            'images = ["words[index]"]',
+            r"producers.picture.images: words\[index\] is text \(text.generate\), not a file",
+        ),
         ('mask = "words[index]"', "producers.picture.mask: .* not a file"),
     ],
 )

@@ -79,12 +79,16 @@ class OutputFolder:
     def restore(
         self, artifacts: Mapping[str, Artifact], blobs: BlobStore, manifest: Mapping[str, object] | None = None
     ) -> list[Path]:
-        """Put single files of this folder back by their names, the manifest last. Raises CallsheetError."""
+        """Put single files of this folder back by their names, the manifest last. Raises CallsheetError.
+
+        What stands there under such a name was changed by somebody: it is kept beside, as `NAME.altered.EXT`.
+        """
         restored: list[Path] = []
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             for name, artifact in artifacts.items():
                 if _is_plain_name(name):
+                    self._set_aside(name)
                     self._put(name, artifact, blobs)
                     restored.append(self.path / name)
             if manifest is not None:
@@ -93,6 +97,11 @@ class OutputFolder:
         except OSError as error:
             raise CallsheetError(f"{self.path}: the outputs cannot be written: {error.strerror or error}") from error
         return restored
+
+    def _set_aside(self, name: str) -> None:
+        path = self.path / name
+        if path.is_file():
+            path.replace(path.with_name(f"{path.stem}.altered{path.suffix}"))
 
     def manifest(self) -> dict[str, object] | None:
         """The folder's manifest, or None when there is none that can be read."""

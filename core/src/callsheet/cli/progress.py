@@ -32,11 +32,14 @@ _WORDS = {
     "job.pending": "pending",
     "job.blocked": "blocked",
     "job.aborted": "aborted",
+    "job.waiting": "waits: another process is at it",
+    "job.left": "left to the process that waits for it",
     "job.retried_unknown": "sent again (possibly paid twice)",
     "job.cancelled": "cancelled",
     "job.skipped": "skipped",
     "attempt.failed": "attempt failed",
     "attempt.lost": "attempt lost",
+    "attempt.interrupted": "cannot be asked for now",
 }
 _UNDER_WAY = ("job.started", "job.sending", "job.accepted", "job.submitted", "attempt.failed", "attempt.lost")
 _TOO_MUCH = frozenset({"job.started", "job.sending", "job.accepted"})

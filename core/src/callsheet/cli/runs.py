@@ -88,28 +88,43 @@ def show(session: Session, run: str, project: Path | None) -> None:
 @json_option
 @click.pass_obj
 def verify(session: Session, run: str, project: Path | None) -> int:
-    """Compare the events of RUN (default: the latest) with its manifest, blobs and output files."""
+    """Compare the events of RUN (default: the latest) with its manifest, blobs and output files.
+
+    What can be derived is put back: the manifest from the events, output files from the blobs and the ledger. An output
+    file that somebody changed is kept beside it as NAME.altered.EXT.
+    """
     from callsheet.cli.work import open_project, perform
 
-    async def work() -> Verification:
+    async def work() -> tuple[Verification, Verification, tuple[Path, ...]]:
+        from callsheet.repair import repair_run
         from callsheet.verification import verify_run
 
         async with open_project(session, project) as client:
-            return await verify_run(client.runtime.services, await find_record(client.ledger, run))
+            services, record = client.runtime.services, await find_record(client.ledger, run)
+            before = await verify_run(services, record)
+            repaired = () if before.ok else await repair_run(services, record)
+            return before, await verify_run(services, record) if repaired else before, repaired
 
     must_have_runs(project)
-    found = perform(work())
+    found, after, repaired = perform(work())
     if session.json:
-        document = {"run": found.run, "ok": found.ok, "problems": list(found.problems), "notes": list(found.notes)}
-        put_json(session, {**document, "output": str(found.output), "blobs": found.blobs, "files": found.files})
+        document = {"run": found.run, "ok": after.ok, "problems": list(found.problems), "notes": list(found.notes)}
+        document |= {"repaired": [str(path) for path in repaired], "output": str(found.output)}
+        put_json(session, {**document, "blobs": found.blobs, "files": found.files})
     else:
         for note in found.notes:
             say(f"note: {note}")
         for problem in found.problems:
             put(problem)
-        verdict = f"{len(found.problems)} problems" if found.problems else "all is as it was written"
+        for path in repaired:
+            say(f"repaired: {path}")
+        verdict = (
+            f"{len(found.problems)} problems, {len(after.problems)} left"
+            if found.problems
+            else "all is as it was written"
+        )
         say(f"run {found.run}: {verdict} ({found.blobs} blobs and {found.files} output files compared)")
-    return 0 if found.ok else 1
+    return 0 if after.ok else 1
 
 
 def _head(record: RunRecord, ledger: Ledger) -> dict[str, Any]:
