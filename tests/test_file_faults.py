@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -66,9 +67,12 @@ def assert_recovers(stage, undisturbed, ended):
     assert "bug in callsheet" not in ended.stderr
     assert stage.torn() == []
     if stage.latest():
-        verified = stage.run("runs", "verify")
-        assert verified.returncode == (1 if verified.stdout else 0), verified.stderr
-        assert "Traceback" not in verified.stderr
+        verified = stage.run("runs", "verify", "--json")
+        told = json.loads(verified.stdout)
+        assert verified.returncode == (0 if told["ok"] else 1), verified.stderr
+        assert told["ok"] or told["problems"]
+        again = json.loads(stage.run("runs", "verify", "--json").stdout)
+        assert (again["ok"], again["repaired"]) == (told["ok"], [])
     resumed = stage.go_on()
     if resumed.returncode:
         assert "--on-unknown retry" in resumed.stderr, resumed.stderr

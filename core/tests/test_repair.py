@@ -58,16 +58,18 @@ async def test_what_can_be_derived_is_put_back(ran, studio, name, harm):
     assert not (await verify_run(*ran)).ok
     assert await names(*ran) == [name]
     assert path.read_bytes() == before
+    beside = path.with_name(f"{path.stem}.altered{path.suffix}")
+    assert beside.exists() == (harm == "altered" and name != "manifest.json")
     assert (await verify_run(*ran)).ok
 
 
 async def test_a_whole_folder(ran, studio):
-    """The folder itself may be gone: files first, the manifest last."""
+    """The folder itself may be gone: files first, then the manifest, and the page that shows them."""
     folder = studio.folder / "output"
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-    assert await names(*ran) == ["note.txt", "still.png", "manifest.json"]
+    assert await names(*ran) == ["note.txt", "still.png", "manifest.json", "report.html"]
     assert (await verify_run(*ran)).ok
 
 

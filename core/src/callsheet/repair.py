@@ -60,7 +60,8 @@ def _restore(
     current = folder.manifest() == manifest
     if current and not wanted:
         return []
-    return folder.restore(wanted, services.blobs, None if current else manifest)
+    restored = folder.restore(wanted, services.blobs, None if current else manifest)
+    return [*restored, *([] if folder.report_is_current(manifest) else [folder.write_report(manifest)])]
 
 
 def _is(path: Path, sha256: str) -> bool:
