@@ -167,5 +167,6 @@ def bench(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 def full(session: nox.Session) -> None:
     """Everything, on every Python."""
-    for name in ("tests", "plugin_alone", "minimums", "newest", "lint", "typing", "contracts", "dist"):
+    every_python = [f"tests-{python}" for python in PYTHONS]
+    for name in (*every_python, "plugin_alone", "minimums", "newest", "lint", "typing", "contracts", "dist"):
         session.notify(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, get_completion_class
@@ -20,7 +21,7 @@ _HOW = {
     "zsh": 'eval "$(callsheet completion zsh)"   # in ~/.zshrc',
     "fish": "callsheet completion fish > ~/.config/fish/completions/callsheet.fish",
 }
-Items = list[CompletionItem[str]]
+Items: TypeAlias = "list[CompletionItem[str]]"  # generic only since click 8.3
 
 
 @click.command(epilog="To have it in every shell:\n\n" + "\n\n".join(_HOW.values()))
