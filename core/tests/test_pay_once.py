@@ -493,3 +493,49 @@ async def test_a_refused_prompt_is_told(studio):
             await client.call("acme:text", prompt="something rude")
         record = await only_call(client)
     assert caught.value.prompt == record.failure.prompt == "something rude"
+
+
+async def test_cancelling_a_submit_that_can_be_looked_up_is_no_question_for_the_user(studio):
+    """The next process asks the provider: the job is adopted, and not sent again."""
+    started = asyncio.Event()
+
+    async def hang(request, context):
+        started.set()
+        await asyncio.Event().wait()
+
+    studio.acme.script["call"] = [hang]
+    async with await studio.open() as client:
+        task = asyncio.create_task(client.call("acme:found", prompt="lava", reuse=True))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await only_call(client)).state is CallState.SENDING
+    studio.acme.found = True
+    async with await studio.open() as client:
+        result = await client.call("acme:found", prompt="lava", reuse=True, on_unknown=OnUnknown.FAIL)
+    assert result.artifacts[0].text == "found"
+    assert studio.acme.sent == ["call"]
+
+
+async def test_cancelling_while_the_receipt_is_written_stops_the_job(studio, monkeypatch):
+    """Between the provider's yes and our note of it no job is left running."""
+    writing = asyncio.Event()
+    async with await studio.open() as client:
+        real = client.ledger.advance
+
+        async def advance(key, epoch, state, **more):
+            record = await real(key, epoch, state, **more)
+            if state is CallState.SUBMITTED:
+                writing.set()
+                await asyncio.Event().wait()
+            return record
+
+        monkeypatch.setattr(client.ledger, "advance", advance)
+        task = asyncio.create_task(client.call("acme:job", prompt="lava"))
+        await writing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await only_call(client)).state is CallState.FAILED
+    assert studio.acme.aborted == ["remote-call"]

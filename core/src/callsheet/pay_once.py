@@ -177,6 +177,8 @@ class _Payment:
                 case "unknown":
                     await self._decide(claim.record)
                     claim = await self._book.reclaim()
+                    if claim.verdict != "claimed":
+                        continue  # another process decided first
             paid = await self._attempt(claim)
             if paid is not None:
                 return self._paid(paid, reused=False)
@@ -231,7 +233,9 @@ class _Payment:
                 InvokeCall(self._call.bound.handler, self._call.request, context, self._call.bound.simulated)
             )
         except asyncio.CancelledError:
-            await _to_the_end(self._book.lost("the run was cancelled while the request was on its way"))
+            # who can be asked later stays `sending`: the next claim looks the job up instead of putting it to the user
+            if not isinstance(self._call.bound.handler, FindsJobs):
+                await _to_the_end(self._book.lost("the run was cancelled while the request was on its way"))
             raise
         except CallsheetError as error:
             await self._book.failed(error)
@@ -244,7 +248,11 @@ class _Payment:
 
     async def _submitted(self, receipt: Receipt, context: JobContext) -> JobResult:
         problem = self._receipt_problem(receipt)
-        await self._book.submitted(receipt)
+        try:
+            await self._book.submitted(receipt)
+        except asyncio.CancelledError:
+            await _to_the_end(self._abort(receipt, context))  # a write once begun is carried out
+            raise
         if problem:
             raise PluginError(f"{self._book.plugin}: {problem}", plugin=self._book.plugin)
         return await self._await_remote(receipt, context)

@@ -51,7 +51,7 @@ def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
 def test_no_mount_table_is_no_reason_to_refuse(tmp_path, monkeypatch):
     """Other systems have none."""
     monkeypatch.setattr(filesystem, "_MOUNTS", tmp_path / "absent")
-    refuse_network(tmp_path)
+    assert refuse_network(tmp_path) is None
 
 
 def test_folders_are_made_with_their_parents(tmp_path):
