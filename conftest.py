@@ -1,16 +1,22 @@
-"""All tests: nothing is read from or written into the user's own cache."""
+"""All tests: nothing is read from or written into the user's own cache and state."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from unittest import mock
 
 import pytest
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A user's cache folder for this run, for processes that tests start, too."""
-    with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(tmp_path_factory.mktemp("cache"))):
+def _folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A user's cache and state folder for this run, for processes that tests start, too; no installed plugin is news."""
+    cache, state = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("state")
+    seen = {found.dist.name.lower(): found.dist.version for found in entry_points(group="callsheet") if found.dist}
+    (state / "callsheet").mkdir()
+    (state / "callsheet" / "plugins-seen.json").write_text(json.dumps(seen))
+    with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(cache), XDG_STATE_HOME=str(state)):
         yield

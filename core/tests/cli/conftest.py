@@ -159,6 +159,8 @@ def toy(site, tmp_path, monkeypatch):
     (root / "schemas" / "text.json").write_text(SCHEMA)
     monkeypatch.setenv("CALLSHEET_PLUGINS", "toy")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "state" / "callsheet").mkdir(parents=True)
+    (tmp_path / "state" / "callsheet" / "plugins-seen.json").write_text('{"callsheet-toy": "1.0"}')
     for name in ("NO_COLOR", "CI", "CALLSHEET_DEBUG", "TOY_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site.folder), os.environ.get("PYTHONPATH", "")]))

@@ -128,3 +128,11 @@ def test_bad_receipts(cli, toy):
         ended = cli("resume", "r.json", "--json")
         assert ended.code == 2
         assert ended.document["error"]["message"].startswith("r.json: ")
+
+
+def test_a_plugin_that_is_new_to_the_user_is_told_of_once(cli, toy, tmp_path):
+    """On stderr, and never beside a JSON document, whose reader may be a program."""
+    (tmp_path / "state" / "callsheet" / "plugins-seen.json").unlink()
+    assert cli("call", "toy:text", "-p", "prompt=hi", "--json").err == ""
+    assert cli("call", "toy:text", "-p", "prompt=hi").err.count("new here: callsheet-toy 1.0; `callsheet plugins") == 1
+    assert "new here" not in cli("call", "toy:text", "-p", "prompt=hi").err

@@ -109,7 +109,7 @@ async def test_a_stream_that_breaks_leaves_nothing(blobs):
     """Neither in the store nor on the way to it."""
 
     async def broken():
-        yield os.urandom(3_000_000)
+        yield os.urandom(5_000_000)
         raise ValueError("cut")
 
     with pytest.raises(ValueError, match="cut"):
@@ -123,7 +123,7 @@ async def test_a_put_that_is_cancelled_leaves_nothing(blobs):
     begun = asyncio.Event()
 
     async def endless():
-        yield os.urandom(3_000_000)
+        yield os.urandom(5_000_000)
         begun.set()
         await asyncio.Event().wait()
 

@@ -44,6 +44,9 @@ def on_terminal(stream: object) -> bool:
 
 def printable(text: object) -> str:
     """Text as a terminal may get it: control and format characters escaped; line ends and tabs stay."""
+    text = str(text)
+    if text.isprintable():
+        return text
     from unicodedata import category
 
     def shown(c: str) -> str:
@@ -51,7 +54,7 @@ def printable(text: object) -> str:
             return c
         return c.encode("unicode_escape").decode("ascii")
 
-    return "".join(map(shown, str(text)))
+    return "".join(map(shown, text))
 
 
 def put(text: object) -> None:

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from callsheet.cli.terminal import Session
+from callsheet.cli.terminal import Session, say
 from callsheet.client import Client
 from callsheet.config import find_project
+from callsheet.first_seen import announce_new
 from callsheet.opening import open_client, project_at
 from callsheet.sheet import CallSheet
 
@@ -72,7 +73,7 @@ async def open_sheet(session: Session, path: Path) -> AsyncIterator[tuple[Client
     """A sheet and a client of the project that it lies in. Raises ConfigError."""
     sheet = CallSheet.load(path)
     async with open_client(sheet.folder) as client:
-        session.redact = client.runtime.services.redactor.text
+        _introduce(session, client)
         yield client, sheet
 
 
@@ -80,8 +81,15 @@ async def open_sheet(session: Session, path: Path) -> AsyncIterator[tuple[Client
 async def open_project(session: Session, folder: Path | None, *, user: bool = False) -> AsyncIterator[Client]:
     """A client of `folder`'s project; with `user`, of the user's own state when no project is named or around."""
     async with open_client(folder, user=user and folder is None) as client:
-        session.redact = client.runtime.services.redactor.text
+        _introduce(session, client)
         yield client
+
+
+def _introduce(session: Session, client: Client) -> None:
+    services = client.runtime.services
+    session.redact = services.redactor.text
+    if not session.json and (news := announce_new(services.host.discovery)):
+        say(news)
 
 
 def has_ledger(folder: Path | None, *, user: bool = False) -> bool:

@@ -122,6 +122,7 @@ class Claiming:
 
     def carry_out(self, turn: Turn, now: float, events: Iterable[EventRow]) -> Claim:
         """Claim the key. The events are written only when the row changed (`claimed`, `taken_over`)."""
+        self._before, self._epoch = None, 0
         row = _row(turn.db, self._new.key)
         if row is None:
             epoch = _last_epoch(turn.db, self._new.key) + 1

@@ -43,6 +43,9 @@ class _Task:
 class Writer:
     """Runs operations in order, each whole or not at all, and answers after their common commit (group commit).
 
+    When one of a batch fails, the batch is rolled back and carried out anew, each operation in a savepoint: so an
+    operation may be called twice, and must do the same again.
+
     Belongs to the event loop it was started on. An operation once submitted is carried out, even when the task that
     waits for it is cancelled: it may record something that was paid for.
     """
@@ -121,8 +124,12 @@ class Writer:
                     _read(turn, task)
                 return []
             db.execute("BEGIN IMMEDIATE")
-            for task in batch:
-                (_write if task.writes else _read)(turn, task)
+            if not _all_succeed(turn, batch):
+                db.execute("ROLLBACK")
+                turn.events.clear()
+                db.execute("BEGIN IMMEDIATE")
+                for task in batch:
+                    (_write if task.writes else _read)(turn, task)
             db.execute("COMMIT")
             self.commits += 1
         except BaseException as error:  # noqa: BLE001 - handed over to the tasks that wait
@@ -149,6 +156,18 @@ class Writer:
     def _call(self, function: Callable[..., None], *values: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
             self._loop.call_soon_threadsafe(function, *values)
+
+
+def _all_succeed(turn: Turn, batch: list[_Task]) -> bool:
+    """Carry out all operations without savepoints, which cost more than most of them; False when one fails."""
+    try:
+        for task in batch:
+            task.value = task.operation(turn)
+    except Exception:
+        if not turn.db.in_transaction:
+            raise  # SQLite itself has given up the whole transaction (disk full, I/O error)
+        return False
+    return True
 
 
 def _write(turn: Turn, task: _Task) -> None:
