@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from callsheet.artifacts import BlobArtifact, FileRef
+from callsheet.http import Http, HttpStream
 from callsheet.jobs import Job
 from callsheet.secrets import SecretScope
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
-__all__ = ["Files", "JobContext", "WarmStart"]
+__all__ = ["Files", "JobContext", "Transfer", "WarmStart"]
 
 
 class Files(Protocol):
@@ -25,6 +26,24 @@ class Files(Protocol):
         ...
 
 
+class Transfer(Protocol):
+    """The guarded way in for a provider's files: limits, true type and length checked, streamed to disk.
+
+    Both raise MalformedOutputError for a file that lies about itself or is too large, and what `Http` raises.
+    """
+
+    async def receive(self, reply: HttpStream, media_type: str, name: str = "") -> FileRef:
+        """Store a reply's body. `media_type` is what was asked for; the file's signature has to agree."""
+        ...
+
+    async def download(self, url: str, media_type: str, name: str = "") -> FileRef:
+        """Fetch a URL that came in a provider's answer, without its key unless the URL is of its own origin.
+
+        Only https (or the provider's configured origin), only public addresses, checked on every redirect.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class JobContext:
     """Services for one call to one model.
@@ -32,7 +51,8 @@ class JobContext:
     `key` identifies the paid call (send it as the idempotency key where the vendor honours one); `sample` tells equal
     requests apart; `attempt` counts from 1 over all
     tries of this call, in whatever process; `accepted(request_id)` records the vendor's id as soon as it is known;
-    `keep` stores the bytes of an output; `workspace` is a folder where the plugin may leave files of its own.
+    `http` reaches the provider's origin; `keep` stores an output from memory, `receive` one that arrives in a reply,
+    `download` one behind a URL; `workspace` is a folder where the plugin may leave files of its own.
     """
 
     job: Job
@@ -43,6 +63,8 @@ class JobContext:
     origin: str
     secrets: SecretScope
     files: Files
+    http: Http
+    transfer: Transfer
     log: BoundLogger
     workspace: Path
     clock: Callable[[], float]
@@ -61,6 +83,34 @@ class JobContext:
     ) -> BlobArtifact:
         """Store an output's bytes and return its artifact. Sizes in pixels, `duration` in seconds, where known."""
         file = await self.store(data, media_type, name)
+        return BlobArtifact(file, width=width, height=height, duration=duration)
+
+    async def receive(
+        self,
+        reply: HttpStream,
+        media_type: str,
+        *,
+        name: str = "",
+        width: int | None = None,
+        height: int | None = None,
+        duration: float | None = None,
+    ) -> BlobArtifact:
+        """Store a reply's body as it arrives and return its artifact. Raises as `Transfer` says."""
+        file = await self.transfer.receive(reply, media_type, name)
+        return BlobArtifact(file, width=width, height=height, duration=duration)
+
+    async def download(
+        self,
+        url: str,
+        media_type: str,
+        *,
+        name: str = "",
+        width: int | None = None,
+        height: int | None = None,
+        duration: float | None = None,
+    ) -> BlobArtifact:
+        """Fetch a file of the provider by the URL it gave and return its artifact. Raises as `Transfer` says."""
+        file = await self.transfer.download(url, media_type, name)
         return BlobArtifact(file, width=width, height=height, duration=duration)
 
 

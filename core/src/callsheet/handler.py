@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from callsheet.context import JobContext, WarmStart
+from callsheet.errors import ProviderError
 from callsheet.jobs import AbortOutcome, Job, JobResult, ProviderRequest, Receipt, RemoteStatus
 from callsheet.models import Operation
 from callsheet.streams import StreamEvent
 
 __all__ = [
     "AbortsRemoteJobs",
+    "BatchItem",
+    "Batches",
     "FindsJobs",
     "Handler",
     "HandlerSpec",
@@ -47,8 +50,8 @@ class Invokes(Protocol):
 class RemoteJobs(Protocol):
     """Long jobs: submitted once, then polled and collected, possibly by another process."""
 
-    async def submit(self, request: ProviderRequest, context: JobContext) -> Receipt:
-        """Start the job and return at once with its receipt."""
+    async def submit(self, request: ProviderRequest, context: JobContext) -> Receipt | JobResult:
+        """Start the job and return at once with its receipt, or with the result when the answer is already whole."""
         ...
 
     async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:
@@ -66,6 +69,37 @@ class AbortsRemoteJobs(Protocol):
 
     async def abort(self, receipt: Receipt, context: JobContext) -> AbortOutcome:
         """Stop the job at the provider and say what was reached."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One call of a batch: its key (which the vendor gets as the item's own id) and its request."""
+
+    key: str
+    request: ProviderRequest
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Sends many calls at once for a lower price and a later answer. `poll` (and `abort`) take the batch's receipt, too."""
+
+    def batch_group(self, request: ProviderRequest) -> str:
+        """Requests of one group may share a batch (the vendor's endpoint, its model); pure. "" means: not by batch."""
+        ...
+
+    async def submit_batch(self, items: Sequence[BatchItem], context: JobContext) -> Receipt:
+        """Start a batch of one group, within the manifest's limits; its receipt has the key of `context`."""
+        ...
+
+    async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:
+        """Ask where the batch stands; SUCCEEDED once it is over and its results are there, even when items failed."""
+        ...
+
+    async def collect_batch(
+        self, receipt: Receipt, items: Sequence[BatchItem], context: JobContext
+    ) -> Mapping[str, JobResult | ProviderError]:
+        """How each item ended, by key. An item left out was not done (`sent` of an error says whether it was paid)."""
         ...
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from callsheet.artifacts import Artifact, BlobArtifact, FileRef, JsonArtifact, TextArtifact, extension_for
-from callsheet.context import Files, JobContext, WarmStart
+from callsheet.attachments import check_attachment, data_url, put_files
+from callsheet.context import Files, JobContext, Transfer, WarmStart
 from callsheet.digests import digest
 from callsheet.errors import (
     AccessDeniedError,
@@ -31,6 +32,8 @@ from callsheet.errors import (
 )
 from callsheet.handler import (
     AbortsRemoteJobs,
+    Batches,
+    BatchItem,
     FindsJobs,
     Handler,
     HandlerSpec,
@@ -40,6 +43,7 @@ from callsheet.handler import (
     WarmStarts,
 )
 from callsheet.hookspecs import AbortCall, HandlerStart, InvokeCall, hookimpl
+from callsheet.http import FormFile, Http, HttpLimits, HttpReply, HttpStream, ServerSentEvent
 from callsheet.inputs import (
     AssembleInputs,
     EmbedInputs,
@@ -77,6 +81,7 @@ from callsheet.messages import (
 )
 from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.money import Cost, PriceRow
+from callsheet.reply_errors import kind_of_status, reply_error, retry_after, sent_of_status
 from callsheet.secrets import Secret, SecretResolver, SecretScope
 from callsheet.storage import Event
 from callsheet.streams import ReasoningDelta, StreamEvent, StreamFinished, StreamUsage, TextDelta, ToolCallDelta
@@ -89,6 +94,8 @@ __all__ = [
     "Artifact",
     "AssembleInputs",
     "AuthenticationError",
+    "BatchItem",
+    "Batches",
     "BlobArtifact",
     "CallWarning",
     "CallsheetError",
@@ -105,9 +112,14 @@ __all__ = [
     "FileRef",
     "Files",
     "FindsJobs",
+    "FormFile",
     "Handler",
     "HandlerSpec",
     "HandlerStart",
+    "Http",
+    "HttpLimits",
+    "HttpReply",
+    "HttpStream",
     "ImageInputs",
     "Inputs",
     "InvalidRequestError",
@@ -148,6 +160,7 @@ __all__ = [
     "SecretResolver",
     "SecretScope",
     "Sent",
+    "ServerSentEvent",
     "SoundInputs",
     "SpeechInputs",
     "StreamEvent",
@@ -162,13 +175,21 @@ __all__ = [
     "ToolCallPart",
     "ToolResultPart",
     "TranscribeInputs",
+    "Transfer",
     "Usage",
     "VideoInputs",
     "WarmStart",
     "WarmStarts",
     "WarningKind",
+    "check_attachment",
+    "data_url",
     "digest",
     "error_for",
     "extension_for",
     "hookimpl",
+    "kind_of_status",
+    "put_files",
+    "reply_error",
+    "retry_after",
+    "sent_of_status",
 ]
