@@ -160,7 +160,7 @@ def pins(session: nox.Session) -> None:
 @nox.session(python="3.11", default=False)
 def bench(session: nox.Session) -> None:
     """What callsheet costs, as one Markdown table. `nox -s bench -- --quick engine` measures one part."""
-    install_workspace(session)
+    install_workspace(session, "openai>=3")  # only to be compared with
     session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
 
 

@@ -12,10 +12,10 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import blobs, engine, ledger, mocked, startup, waiting
+from benchmarks import blobs, calls, engine, ledger, mocked, startup, waiting
 from benchmarks.measuring import Figure
 
-LIBRARIES = ("callsheet", "callsheet-mock", "pydantic", "jinja2", "pluggy", "click", "structlog", "rfc8785")
+LIBRARIES = ("callsheet", "callsheet-mock", "callsheet-openai", "httpx2", "openai", "pydantic", "jinja2", "pluggy", "click", "structlog", "rfc8785")
 
 
 def _parts(*, large: bool) -> dict[str, Callable[[], Iterator[Figure]]]:
@@ -26,6 +26,7 @@ def _parts(*, large: bool) -> dict[str, Callable[[], Iterator[Figure]]]:
         "waiting": partial(waiting.figures, large=large),
         "blobs": blobs.figures,
         "mocked": mocked.figures,
+        "calls": calls.figures,
     }
 
 

@@ -1,4 +1,4 @@
-"""The one thread that talks to the ledger's database: what is waiting is committed together."""
+"""Who talks to the ledger's database: one thread, which commits together what is waiting; in memory, nobody but the caller."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Writer:
     """Runs operations in order, each whole or not at all, and answers after their common commit (group commit).
 
     When one of a batch fails, the batch is rolled back and carried out anew, each operation in a savepoint: so an
-    operation may be called twice, and must do the same again.
+    operation may be called twice, and must do the same again. A database in memory waits for no disk: there, an
+    operation is carried out at once, on the loop's own thread.
 
     Belongs to the event loop it was started on. An operation once submitted is carried out, even when the task that
     waits for it is cancelled: it may record something that was paid for.
@@ -61,11 +62,15 @@ class Writer:
         self._closing = False
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._thread = Thread(target=self._work, name="callsheet-ledger", daemon=True)
+        self._memory: sqlite3.Connection | None = None
 
     @classmethod
     async def start(cls, path: Path | None, busy_timeout: float, publish: Callable[[Event], None]) -> Writer:
         """Open the database (None: in memory) in a new thread. Raises what `open_database` raises."""
         writer = cls(path, busy_timeout, publish)
+        if path is None:
+            writer._memory = open_database(None, busy_timeout)
+            return writer
         writer._thread.start()
         try:
             await writer._ready
@@ -80,13 +85,21 @@ class Writer:
         if self._closing:
             raise CallsheetError(f"the ledger {self.name} is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Task(operation, future, writes))
+        task = _Task(operation, future, writes)
+        if self._memory is None:
+            self._queue.put(task)
+        else:
+            self._answer([task], self._execute(self._memory, [task]))
         return future
 
     async def stop(self) -> None:
         """Carry out what is queued, checkpoint, and end the thread. Safe to call twice."""
-        if not self._closing:
-            self._closing = True
+        first, self._closing = not self._closing, True
+        if self._memory is not None:
+            if first:
+                close_database(self._memory)
+            return
+        if first:
             self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
