@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -162,6 +163,15 @@ def bench(session: nox.Session) -> None:
     """What callsheet costs, as one Markdown table. `nox -s bench -- --quick engine` measures one part."""
     install_workspace(session, "openai>=3")  # only to be compared with
     session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
+
+
+@nox.session(python="3.11", default=False)
+def live(session: nox.Session) -> None:
+    """Checks against the real vendor, where its key is set; CALLSHEET_LIVE_BUDGET_USD caps what they may cost."""
+    if not os.environ.get("OPENAI_API_KEY"):
+        session.skip("OPENAI_API_KEY is not set")
+    install_workspace(session)
+    session.run("pytest", "-q", "tests/live", *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)

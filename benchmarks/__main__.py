@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import blobs, calls, engine, ledger, mocked, startup, waiting
+from benchmarks import blobs, calls, engine, ledger, mocked, startup, transfer, waiting
 from benchmarks.measuring import Figure
 
 LIBRARIES = ("callsheet", "callsheet-mock", "callsheet-openai", "httpx2", "openai", "pydantic", "jinja2", "pluggy", "click", "structlog", "rfc8785")
@@ -25,6 +25,7 @@ def _parts(*, large: bool) -> dict[str, Callable[[], Iterator[Figure]]]:
         "ledger": ledger.figures,
         "waiting": partial(waiting.figures, large=large),
         "blobs": blobs.figures,
+        "transfer": transfer.figures,
         "mocked": mocked.figures,
         "calls": calls.figures,
     }

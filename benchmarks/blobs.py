@@ -15,7 +15,7 @@ from statistics import median
 from benchmarks.measuring import Figure, module_child
 from callsheet.stores.blobs import LocalBlobs
 
-__all__ = ["figures"]
+__all__ = ["figures", "forget_peak", "peak"]
 
 MEGABYTES = 64
 PIECE = os.urandom(64 * 1024)
@@ -55,25 +55,26 @@ def measure(rounds: int = ROUNDS) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         for number in range(rounds):
             for way, run in ways.items():
-                before = _forget_peak()
+                before = forget_peak()
                 wall, cpu = time.monotonic(), time.process_time()
                 asyncio.run(run(Path(name) / f"{way}-{number}"))
                 taken[way].append(time.process_time() - cpu)
                 taken[f"{way} wall"].append(time.monotonic() - wall)
-                grown = max(grown, _peak() - before) if way == "store" else grown
+                grown = max(grown, peak() - before) if way == "store" else grown
     ratios = [hand / store for hand, store in zip(taken["hand"], taken["store"], strict=True)]
     return {name: median(values) for name, values in taken.items()} | {"ratio": median(ratios), "memory": grown / 1024}
 
 
-def _peak() -> int:
+def peak() -> int:
     """The largest resident memory so far, in KB. Not `ru_maxrss`: a child inherits that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
-def _forget_peak() -> int:
+def forget_peak() -> int:
+    """Let the largest begin anew at what is resident now, which it gives, in KB."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _peak()
+    return peak()
 
 
 def figures() -> Iterator[Figure]:

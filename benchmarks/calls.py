@@ -112,7 +112,7 @@ async def _ours(url: str, wire: str, exits: AsyncExitStack, *, durable: bool = F
     settings = Settings(providers={"openai": ProviderSettings(base_url=url)}, models=rows)
     secrets = MappingSecrets({"OPENAI_API_KEY": "k" * 20})
     client = await exits.enter_async_context(
-        await Client.open(Project(folder), settings, secrets=secrets, durable=durable)
+        await Client.open(Project(folder, folder / ".callsheet"), settings, secrets=secrets, durable=durable)
     )
     ref = f"openai:{MODELS[wire]}"
 

@@ -26,6 +26,7 @@ from callsheet import (
     sheet,
     storage,
     templates,
+    testing,
 )
 from callsheet.artifacts import BlobArtifact
 from callsheet.context import JobContext, WarmStart
@@ -168,6 +169,7 @@ def test_configuration_keys_are_documented(tmp_path):
     [
         ("Top level", plugin_manifest._TOP),
         ("Provider", plugin_manifest._PROVIDER),
+        ("Batches", plugin_manifest._BATCH),
         ("Model rows", plugin_manifest._ROW),
         ("Prices", plugin_manifest._PRICE),
     ],
@@ -390,3 +392,11 @@ def test_file_names_are_as_told():
 def test_secrets_come_from_the_environment():
     """The Python page's own resolver fits the port."""
     assert "async def get(self, name: str) -> Secret | None" in inspect.getsource(secrets.SecretResolver)
+
+
+def test_conformance_checks_are_on_the_page():
+    """Every check in its order, with what it holds."""
+    rows = table(section(read("how-to/test-a-plugin.md"), "The checks"), "id")
+    assert [(row[0].strip("`"), row[1].replace("`", "")) for row in rows] == [
+        (check.id, check.holds.replace("`", "")) for check in testing.CHECKS
+    ]

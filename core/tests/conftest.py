@@ -26,7 +26,9 @@ from callsheet.plugin import (
     Receipt,
     RemoteState,
     RemoteStatus,
+    StreamFinished,
     TextArtifact,
+    TextDelta,
     hookimpl,
 )
 from callsheet.plugin_host import PluginHost
@@ -139,7 +141,7 @@ def registry_of(*extra: object, settings: Settings | None = None, environ: Mappi
     """A registry of plugin objects: (name, object, manifest) each."""
     settings = settings or Settings()
     host = PluginHost(Discovery(), extra=extra)
-    catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases)
+    catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases, providers=settings.providers)
     return Registry(catalog, host, settings=settings, environ=environ or {})
 
 
@@ -172,6 +174,13 @@ class Acme:
         self.found: Any = None
         self.slept: list[float] = []
         self.events: list[Any] = []
+        self.closed = 0
+        self.limits: Mapping[str, object] = {"max_requests": 100, "max_bytes": 1_000_000, "price_factor": 0.5}
+        self.batches: list[list[str]] = []
+        self.submits: list[Any] = []
+        self.collected: list[list[str]] = []
+        self.ends: dict[str, list[Any]] = {}
+        self.looked: list[str] = []
 
     @hookimpl
     def callsheet_register_handlers(self) -> Iterable[HandlerSpec]:
@@ -180,6 +189,9 @@ class Acme:
             HandlerSpec(provider="acme", wire="answer", factory=lambda: AcmeAnswers(self)),
             HandlerSpec(provider="acme", wire="job", factory=lambda: AcmeJobs(self)),
             HandlerSpec(provider="acme", wire="found", factory=lambda: AcmeFound(self)),
+            HandlerSpec(provider="acme", wire="live", factory=lambda: AcmeLive(self)),
+            HandlerSpec(provider="acme", wire="batch", factory=lambda: AcmeBatches(self)),
+            HandlerSpec(provider="acme", wire="batch-found", factory=lambda: AcmeFoundBatches(self)),
         ]
 
     @hookimpl
@@ -219,6 +231,23 @@ class AcmeAnswers:
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
         """As scripted."""
         return await self.acme.answer(request, context)
+
+
+class AcmeLive(AcmeAnswers):
+    """Streams: the events of the scripted outcome (an exception among them is raised), else the answer as one text."""
+
+    async def stream(self, request: ProviderRequest, context: JobContext) -> Any:
+        """As scripted; `closed` counts the streams that were closed or read to their end."""
+        try:
+            answer = await self.acme.answer(request, context)
+            if isinstance(answer, JobResult):
+                answer = [TextDelta(answer.artifacts[0].text), StreamFinished(answer)]
+            for event in answer:
+                if isinstance(event, BaseException):
+                    raise event
+                yield await event() if callable(event) else event
+        finally:
+            self.acme.closed += 1
 
 
 class AcmeJobs(AcmeAnswers):
@@ -275,10 +304,74 @@ class AcmeFound(AcmeJobs):
         return self.receipt(request, context) if self.acme.found else None
 
 
+class AcmeBatches(AcmeAnswers):
+    """One-shot, and batches whose calls end as scripted by prompt (`ends`), else with a text that repeats it."""
+
+    def batch_group(self, request: ProviderRequest) -> str:
+        """One for each `group` in the options; an empty one keeps a request out."""
+        return str(request.body.get("group", "all"))
+
+    async def submit_batch(self, items: Any, context: JobContext) -> Receipt:
+        """As scripted (`submits`): an exception to raise, or an async callable to wait for; then a receipt."""
+        self.acme.batches.append([item.request.body["prompt"] for item in items])
+        outcome = self.acme.submits.pop(0) if self.acme.submits else None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if callable(outcome):
+            await outcome()
+        return self.receipt(context, len(self.acme.batches))
+
+    def receipt(self, context: JobContext, number: int) -> Receipt:
+        """The receipt of the n-th batch."""
+        job, key, digest = context.job, context.key, context.request_digest
+        return Receipt(job.ref, job.operation, f"batch-{number}", key, digest, (), context.clock())
+
+    async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:
+        """As scripted by job id, else done."""
+        return await AcmeJobs.poll(self, receipt, context)  # type: ignore[arg-type]
+
+    async def collect_batch(self, receipt: Receipt, items: Any, context: JobContext) -> Mapping[str, Any]:
+        """As scripted; "missing" is left out."""
+        self.acme.collected.append([item.request.body["prompt"] for item in items])
+        ended = {}
+        for item in items:
+            prompt = item.request.body["prompt"]
+            outcomes = self.acme.ends.get(prompt, [])
+            outcome = outcomes.pop(0) if outcomes else JobResult((TextArtifact(f"batched: {prompt}"),))
+            if outcome != "missing":
+                ended[item.key] = outcome
+        return ended
+
+    async def abort(self, receipt: Receipt, context: JobContext) -> AbortOutcome:
+        """As scripted."""
+        self.acme.aborted.append(receipt.job_id)
+        return self.acme.abort_outcome
+
+
+class AcmeFoundBatches(AcmeBatches):
+    """Batches that can be asked for when the receipt was lost."""
+
+    async def find_batch(self, since: float, context: JobContext) -> Receipt | None:
+        """As scripted: an exception, None, or True for the first batch."""
+        self.acme.looked.append(context.key)
+        if isinstance(self.acme.found, BaseException):
+            raise self.acme.found
+        return self.receipt(context, 1) if self.acme.found else None
+
+
 ACME_ROWS = (
+    {"model": "batch", "operation": "text.generate", "wire": "batch"},
+    {"model": "batch-found", "operation": "text.generate", "wire": "batch-found"},
+    {
+        "model": "batch-priced",
+        "operation": "text.generate",
+        "wire": "batch",
+        "price": [{"per": "run", "usd": 0.25, "as_of": "2026-11-01", "source": "acme.example/prices"}],
+    },
     {"model": "text", "operation": "text.generate", "wire": "answer"},
     {"model": "other", "operation": "text.generate", "wire": "answer"},
     {"model": "picture", "operation": "image.generate", "wire": "answer"},
+    {"model": "live", "operation": "text.generate", "wire": "live"},
     {"model": "job", "operation": "text.generate", "wire": "job"},
     {"model": "found", "operation": "text.generate", "wire": "found"},
     {
@@ -297,9 +390,13 @@ class Studio:
     folder: Path
     acme: Acme = field(default_factory=Acme)
 
+    def extra(self) -> list[Any]:
+        """The scripted provider as a plugin."""
+        return [("acme", self.acme, manifest("acme", *ACME_ROWS, batch=self.acme.limits))]
+
     def open(self, **options: Any) -> Any:
         """A client of this project, to be awaited."""
-        host = PluginHost(Discovery(), extra=[("acme", self.acme, manifest("acme", *ACME_ROWS))])
+        host = options.pop("host", None) or PluginHost(Discovery(), extra=self.extra())
         options.setdefault("settings", Settings())
         return Client.open(Project.at(self.folder), host=host, sleep=self.acme.sleep, **options)
 

@@ -9,6 +9,7 @@ from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import ConfigError, PluginError
 from callsheet.models import ModelInfo, ModelRef, Operation
+from callsheet.settings import ProviderSettings
 
 IMAGE = {"model": "owner/seed-4", "operation": "image.generate", "aliases": ["seed"], "capabilities": ["edit"]}
 TEXT = {"model": "gpt-5", "operation": "text.generate", "title": "The Big One"}
@@ -180,3 +181,31 @@ def test_ten_thousand_rows_are_indexed_without_building_one(catalog_of, monkeypa
     assert catalog.search(operation="image.generate") == []
     assert [info.model for info in catalog.search(text="acme:M777")] == ["m777", *(f"m777{i}" for i in range(10))]
     assert len(built) == 12
+
+
+def test_a_provider_with_a_lent_wire_is_known(catalog_of) -> None:
+    """Any name of it gets a bare row, aliases of the project's rows for it work, and errors say how it is."""
+    llama = ModelInfo("groq", "llama", Operation.TEXT_GENERATE, wire="beta:chat", aliases=("fast",))
+    groq = ProviderSettings("https://groq.example", "beta:chat")
+    catalog = catalog_of(("beta", TEXT), models=[llama], providers={"groq": groq, "beta": ProviderSettings("http://x")})
+    assert catalog.lent() == {"groq": "beta:chat"}
+    bare = catalog.describe(ModelRef("groq", "other"), Operation.TEXT_GENERATE)
+    assert (bare.name, bare.wire, bare.plugin) == ("groq:other", "beta:chat", "")
+    assert catalog.open_row(ModelRef("groq", "other"), Operation.TEXT_GENERATE) == bare
+    assert catalog.open_row(ModelRef("beta", "other"), Operation.TEXT_GENERATE) is None
+    assert str(catalog.find("groq:fast")) == "groq:llama"
+    with pytest.raises(ConfigError, match="groq takes every name over the wire beta:chat"):
+        catalog.describe(ModelRef("groq", "zzz"))
+
+
+def test_lent_wires_that_cannot_be_used_are_told(fakes) -> None:
+    """No lender, a wire that is not lent, a provider that is installed: a line each."""
+    given = fakes.manifest("beta", TEXT, top={"wires": ["chat"]})
+    beta = FoundPlugin("beta", "", "callsheet-beta", "1.0", manifest=given)
+    wires = {"a": "none:chat", "b": "beta:chatt", "c": "beta:chat", "beta": "c:d"}
+    providers = {name: ProviderSettings("https://x.example", wire) for name, wire in wires.items()}
+    lines = Catalog(Discovery((beta,)), providers=providers).provider_problems()
+    assert [line.partition("]")[0].removeprefix("[providers.") for line in lines] == ["a", "b", "beta", "beta"]
+    assert "no usable plugin provides 'none'" in lines[0]
+    assert "there is no wire 'beta:chatt'; did you mean 'chat'?" in lines[1]
+    assert "callsheet-beta 1.0 is installed" in lines[2]

@@ -34,6 +34,8 @@ operation = "text.generate"
 wire = "acme:chat"
 """
 
+WIRES = ("none", "answers", "other:chat")
+
 
 def test_everything_is_read(tmp_path: Path) -> None:
     """Each table becomes its part of the settings."""
@@ -48,6 +50,22 @@ def test_everything_is_read(tmp_path: Path) -> None:
         ("cheap:m", Operation.TEXT_GENERATE, "acme:chat")
     ]
     assert settings.origin == str(tmp_path / CONFIG_NAME)
+
+
+def test_a_vendor_without_a_package_is_four_lines(tmp_path: Path) -> None:
+    """A wire that is lent, a URL, the name of the secret; its rows take that wire unless they name another."""
+    row = '[[models]]\nprovider = "groq"\noperation = "text.generate"\n'
+    (tmp_path / CONFIG_NAME).write_text(
+        '[providers.groq]\nwire = "acme:chat"\nbase_url = "https://api.groq.example/v1"\nsecret = "GROQ_API_KEY"\n'
+        '[providers.local]\nwire = "acme:chat"\nbase_url = "http://localhost:11434/v1"\n'
+        + "".join(f'{row}model = "{wire}"\n' + (f'wire = "{wire}"\n' if wire != "none" else "") for wire in WIRES)
+    )
+    settings = load_settings(tmp_path)
+    assert settings.providers == {
+        "groq": ProviderSettings("https://api.groq.example/v1", "acme:chat", "GROQ_API_KEY"),
+        "local": ProviderSettings("http://localhost:11434/v1", "acme:chat"),
+    }
+    assert [row.wire for row in settings.models] == ["acme:chat", "acme:answers", "other:chat"]
 
 
 def test_no_file_and_an_empty_one_are_the_defaults(tmp_path: Path) -> None:
@@ -69,6 +87,13 @@ def test_no_file_and_an_empty_one_are_the_defaults(tmp_path: Path) -> None:
         ("[providers.acme]", "[providers.acme]\nconcurrency = 2", "unknown key 'concurrency'"),
         ('allow = ["mock", "acme"]', 'allow = "mock"', r"\[plugins\]: allow must be a list of texts"),
         ('"callsheet-acme"', "1", "acme must be text"),
+        ("base_url =", 'wire = "chat"\nbase_url =', "wire must be provider:wire, the wire of an installed plugin"),
+        ("base_url =", 'wire = "acme:chat"\nbase_url =', "is a wire of its own: name the plugin that lends it"),
+        ('base_url = "http://127.0.0.1:8000/v1/"', 'wire = "big:chat"', "a lent wire needs its base_url"),
+        ("base_url =", 'secret = "ACME_KEY"\nbase_url =', "secret goes with wire"),
+        ("base_url =", 'wire = "b:c"\nsecret = "sk-123456"\nbase_url =', "never the key itself"),
+        ("base_url =", 'wire = "b:c"\nsecret = 123456\nbase_url =', "never the key itself"),
+        ("base_url =", 'token = "sk-123456"\nbase_url =', r'\(secret = "NAME" says which variable\)'),
         ("[providers.acme]", "[providers.Acme]", "'Acme' is not a provider's name"),
         ("[providers.acme]", '[providers.acme]\napi_key = "sk-123456"', "secrets come from the environment"),
         ("http://127", "ftp://127", "base_url must be a URL"),

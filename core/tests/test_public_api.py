@@ -25,9 +25,10 @@ def test_every_public_name_is_there(name):
 def test_the_public_names_are_these():
     """A change here is a change for every application."""
     assert list(callsheet.__all__) == [
-        "Artifact", "BlobArtifact", "CallSheet", "CallsheetError", "Client", "ConfigError", "Cost", "FileRef", "JobResult",
-        "JsonArtifact", "Mode", "ModelInfo", "ModelRef", "OnUnknown", "Operation", "PluginError", "ProviderError", "Run",
-        "RunRequest", "TextArtifact", "open",
+        "Artifact", "BlobArtifact", "CallSheet", "CallsheetError", "Client", "ConfigError", "Cost", "FileRef",
+        "ImageDelta", "JobResult", "JsonArtifact", "Mode", "ModelInfo", "ModelRef", "OnUnknown", "Operation", "PluginError",
+        "ProviderError", "ReasoningDelta", "Run", "RunRequest", "StreamEvent", "StreamFinished", "StreamUsage",
+        "TextArtifact", "TextDelta", "ToolCallDelta", "call_sync", "open",
     ]  # fmt: skip
     assert callsheet.__version__.count(".") == 2
     assert "CallSheet" in dir(callsheet)

@@ -58,7 +58,7 @@ def test_a_live_model_is_run_by_its_providers_handler(fakes, acme) -> None:
     registry = fakes.registry_of(plugin)
     bound = registry.resolve(REF, TEXT, Mode.LIVE)
     assert (bound.info.name, bound.mode, bound.mapping, bound.namespace) == ("acme:m", Mode.LIVE, "checked", "live")
-    assert (bound.secrets, bound.origin, bound.rate_key) == ({"ACME_KEY"}, "https://api.acme.example", "acme/m")
+    assert (bound.secrets, bound.origin, bound.rate_key) == (("ACME_KEY",), "https://api.acme.example", "acme/m")
     assert (bound.plugin, bound.cache_version, bound.remote, bound.simulated) == ("acme", 7, False, False)
     assert bound.handler is bound.preparer
     assert bound.prepare(job(bound)).body == {"mapped_by": "acme"}
@@ -201,7 +201,7 @@ def test_a_wire_is_lent_without_the_keys(fakes, acme) -> None:
     environ = {"ACME_URL": "https://elsewhere.example"}
     registry = fakes.registry_of(plugin, settings=settings, environ=environ)
     bound = registry.resolve(ModelRef("cheap", "m"), TEXT)
-    assert (bound.origin, bound.secrets, bound.rate_key) == ("https://cheap.example", frozenset(), "cheap")
+    assert (bound.origin, bound.secrets, bound.rate_key) == ("https://cheap.example", (), "cheap")
     assert bound.handler is not registry.resolve(REF, TEXT).handler
     with pytest.raises(ConfigError, match=r"write its base_url into \[providers.cheap\]"):
         fakes.registry_of(plugin, settings=Settings(models=(row,))).resolve(ModelRef("cheap", "m"), TEXT)
@@ -215,7 +215,7 @@ def test_mock_is_the_live_mapping_with_another_performer(fakes, acme, stand_in) 
     bound = fakes.registry_of(plugin, stand_in()).resolve(REF, TEXT, Mode.MOCK)
     assert (bound.mapping, bound.namespace, bound.simulated) == ("checked", "mock", True)
     assert (bound.plugin, bound.prepared_by, bound.cache_version) == ("pretend", "acme", 7)
-    assert (bound.secrets, bound.origin, bound.rate_key) == (frozenset(), "", "pretend")
+    assert (bound.secrets, bound.origin, bound.rate_key) == ((), "", "pretend")
     assert (bound.handler.name, bound.prepare(job(bound)).body) == ("pretend", {"mapped_by": "acme"})
     assert bound.info.name == "acme:m"
 

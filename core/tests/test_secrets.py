@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
 import html
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callsheet.errors import ConfigError
+from callsheet.isolation import SecretsAtHome, run_apart
 from callsheet.secrets import ChainSecrets, EnvSecrets, MappingSecrets, Redactor, Secret, SecretScope
 
 PLANTED = 's3cr/et+k€y:"q" &%\\7x'
@@ -209,3 +211,21 @@ async def test_a_scope_gives_what_is_declared() -> None:
     with pytest.raises(ConfigError, match="export C=") as caught:
         await scope.require("C")
     assert caught.value.exit_code == 3
+
+
+async def test_the_key_is_the_first_declared_name() -> None:
+    """A handler asks for its provider's key without its name: the first one, none where none is declared."""
+    resolver, redactor = MappingSecrets({"A": "key-a-123", "B": "key-b-123"}), Redactor()
+    assert await SecretScope(resolver, redactor, ("B", "A"), "plug").key() == Secret("key-b-123")
+    assert redactor.text("it is key-b-123 and not key-a-123") == "it is [redacted] and not key-a-123"
+    assert await SecretScope(resolver, redactor, (), "plug").key() is None
+    with pytest.raises(ConfigError, match="export C=") as caught:
+        await SecretScope(resolver, redactor, ("C", "A"), "plug").key()
+    assert caught.value.exit_code == 3
+
+
+async def test_the_key_reaches_code_that_runs_apart() -> None:
+    """A warm start in a thread of its own gets the same key."""
+    scope = SecretScope(MappingSecrets({"A": "key-a-123"}), Redactor(), ("A",), "plug")
+    at_home = SecretsAtHome(scope, asyncio.get_running_loop())
+    assert await run_apart(at_home.key, seconds=10) == Secret("key-a-123")

@@ -18,11 +18,21 @@ if TYPE_CHECKING:
     from callsheet.jobs import JobResult
     from callsheet.models import Mode, ModelInfo, ModelRef, Operation
     from callsheet.money import Cost
+    from callsheet.opening import call_sync
     from callsheet.pay_once import OnUnknown
     from callsheet.runs import Run, RunRequest
     from callsheet.secrets import SecretResolver
     from callsheet.settings import Settings
     from callsheet.sheet import CallSheet
+    from callsheet.streams import (
+        ImageDelta,
+        ReasoningDelta,
+        StreamEvent,
+        StreamFinished,
+        StreamUsage,
+        TextDelta,
+        ToolCallDelta,
+    )
 
 _HOMES = {
     "Artifact": "artifacts",
@@ -33,6 +43,7 @@ _HOMES = {
     "ConfigError": "errors",
     "Cost": "money",
     "FileRef": "artifacts",
+    "ImageDelta": "streams",
     "JobResult": "jobs",
     "JsonArtifact": "artifacts",
     "Mode": "models",
@@ -42,9 +53,16 @@ _HOMES = {
     "Operation": "models",
     "PluginError": "errors",
     "ProviderError": "errors",
+    "ReasoningDelta": "streams",
     "Run": "runs",
     "RunRequest": "runs",
+    "StreamEvent": "streams",
+    "StreamFinished": "streams",
+    "StreamUsage": "streams",
     "TextArtifact": "artifacts",
+    "TextDelta": "streams",
+    "ToolCallDelta": "streams",
+    "call_sync": "opening",
 }
 
 __all__ = [
@@ -56,6 +74,7 @@ __all__ = [
     "ConfigError",
     "Cost",
     "FileRef",
+    "ImageDelta",
     "JobResult",
     "JsonArtifact",
     "Mode",
@@ -65,9 +84,16 @@ __all__ = [
     "Operation",
     "PluginError",
     "ProviderError",
+    "ReasoningDelta",
     "Run",
     "RunRequest",
+    "StreamEvent",
+    "StreamFinished",
+    "StreamUsage",
     "TextArtifact",
+    "TextDelta",
+    "ToolCallDelta",
+    "call_sync",
     "open",
 ]
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from callsheet.digests import json_ready
 from callsheet.errors import CallsheetError, ContentRejectedError, ErrorKind, Sent
 from callsheet.failures import failure_of
-from callsheet.jobs import Attempt, AttemptOutcome, JobResult, Receipt
+from callsheet.jobs import AbortOutcome, Attempt, AttemptOutcome, JobResult, Receipt
 from callsheet.keeping import WRITE_AGAIN_AFTER
 from callsheet.money import FREE, Cost, estimate
 from callsheet.preparation import PreparedCall
 from callsheet.run_events import result_summary
 from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState, Failure
-from callsheet.stores.ledger import Claim, EventRow, LostOwnershipError, Pick
+from callsheet.stores.ledger import Change, Claim, EventRow, LostOwnershipError, NewCall, Pick, Step
+from callsheet.stores.records import encode_mapping
 
-__all__ = ["CallBook"]
+__all__ = ["CallBook", "surely", "to_the_end"]
 
 T = TypeVar("T")
 
@@ -56,6 +59,15 @@ class CallBook:
     async def claim(self) -> Claim:
         """Ask to work on the call."""
         return await self.services.ledger.claim(self.key, events=[self.event("job.started")], **self._new())
+
+    def new(self) -> tuple[NewCall, tuple[EventRow, ...]]:
+        """What `claim` writes, for several calls that are claimed at once."""
+        given = self._new()
+        return NewCall(**{**given, "request": encode_mapping(given["request"])}, key=self.key), (self.event("job.started"),)
+
+    def step(self, state: CallState, event: EventRow, receipt: Receipt) -> Step:
+        """A step of this call with its batch."""
+        return Step(Change(self.key, self.epoch, state, receipt=receipt), (event,))
 
     async def reclaim(self, lost: int | None = None) -> Claim:
         """Claim a call of unknown outcome anew, or one whose result (of epoch `lost`) is not in the store any more."""
@@ -123,6 +135,16 @@ class CallBook:
             events=[event],
         )
 
+    async def aborted(self, receipt: Receipt, outcome: AbortOutcome | None) -> None:
+        """What became of a remote job that was to be stopped: None when somebody else waits for it."""
+        about: dict[str, object] = {"job_id": receipt.job_id}
+        name = "job.left"
+        if outcome is not None:
+            name, about = "job.aborted", {"outcome": outcome.value, **about}
+        event = self.event(name, **about)
+        # not stopped: it stays `submitted`, and a resume polls it
+        await (self.stopped(event) if outcome is AbortOutcome.STOPPED else self.told(event))
+
     async def since(self, record: CallRecord) -> float:
         """How far back a lost job may lie: jobs of attempts that surely ended are not it."""
         attempts = await self.services.ledger.attempts(self.key)
@@ -162,16 +184,7 @@ class CallBook:
             return None
 
     async def _surely(self, write: Callable[[], Awaitable[None]]) -> None:
-        """What was paid for must not be lost to a full disk or a locked file: keep it in memory and try again."""
-        for wait in WRITE_AGAIN_AFTER:
-            try:
-                return await write()
-            except LostOwnershipError:
-                raise
-            except CallsheetError as error:
-                self.services.log.warning("ledger.write_failed", job=self.call.job.id, error=str(error), again_in=wait)
-                await self.services.sleep(wait)
-        return await write()
+        await surely(self.services, self.call.job.id, write)
 
     async def _advance(self, state: CallState, event: EventRow, receipt: Receipt | None = None) -> None:
         await self.services.ledger.advance(self.key, self.epoch, state, receipt=receipt, events=[event])
@@ -188,13 +201,16 @@ class CallBook:
 
     def _new(self) -> dict[str, Any]:
         body = self.services.redactor.value(self.call.identity["body"])
+        request = {"body": body, "units": dict(self.call.request.units)}
+        if self.call.group:  # a batch may be collected by its receipt alone, and that says nothing of each call
+            request |= {"expects": json_ready(self.call.request.expects)}
         return {
             "ref": self.ref,
             "operation": self.call.job.operation.value,
             "job": self.call.job.id,
             "run": self.run,
             "request_digest": self.call.request_digest,
-            "request": {"body": body, "units": dict(self.call.request.units)},
+            "request": request,
         }
 
     def _cost(self, result: JobResult) -> Cost:
@@ -202,7 +218,9 @@ class CallBook:
             return result.cost
         if self.call.bound.simulated:
             return FREE
-        return estimate(self.call.job.model.price, {**self.call.request.units, **result.usage.units})
+        cost = estimate(self.call.job.model.price, {**self.call.request.units, **result.usage.units})
+        limits = self.call.bound.batch
+        return cost.times(limits.price_factor) if self.call.group and limits is not None else cost
 
     def _attempt(self, outcome: AttemptOutcome, failure: Failure | None = None, cost: Cost | None = None) -> Attempt:
         return Attempt(
@@ -216,3 +234,28 @@ class CallBook:
             message=failure.message if failure else "",
             cost=cost,
         )
+
+
+async def surely(services: Services, job: str, write: Callable[[], Awaitable[None]]) -> None:
+    """What was paid for must not be lost to a full disk or a locked file: keep it in memory and try again."""
+    for wait in WRITE_AGAIN_AFTER:
+        try:
+            return await write()
+        except LostOwnershipError:
+            raise
+        except CallsheetError as error:
+            services.log.warning("ledger.write_failed", job=job, error=str(error), again_in=wait)
+            await services.sleep(wait)
+    return await write()
+
+
+async def to_the_end(work: Awaitable[T]) -> T:
+    """Finish the record although the task is being cancelled, even more than once."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+    return task.result()

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callsheet.artifacts import Artifact
+from callsheet.batch_watch import ABORT_SECONDS
+from callsheet.batching import is_batch
 from callsheet.errors import CallsheetError, ErrorKind, Sent
 from callsheet.hookspecs import AbortCall
 from callsheet.inputs import blank_inputs
 from callsheet.jobs import AbortOutcome, Job, Receipt
 from callsheet.models import Mode, ModelRef, Operation
 from callsheet.outputs import OutputFolder
-from callsheet.pay_once import ABORT_SECONDS
 from callsheet.registry import BoundHandler
 from callsheet.runtime import Runtime
 from callsheet.storage import CallRecord, CallState, Failure, RunRecord
@@ -90,17 +91,20 @@ async def _cancel_dead(runtime: Runtime, record: RunRecord) -> Cancellation:
     if record.ended is not None and not calls:
         return Cancellation(record, ())
     await ledger.reopen_run(record.id, ledger.owner.id)
-    stopped = [await _stop(runtime, record, call) for call in calls]
+    batches: dict[str, AbortOutcome] = {}
+    stopped = [await _stop(runtime, record, call, batches) for call in calls]
     finished: EventRow = ("run.finished", "", {"status": "cancelled"})
     record = await ledger.finish_run(record.id, "cancelled", events=[finished])
     return Cancellation(record, tuple(stopped), notes=await _write_outputs(runtime, record))
 
 
-async def _stop(runtime: Runtime, record: RunRecord, call: CallRecord) -> StoppedCall:
-    """Take over one call and end it, as far as that is possible."""
+async def _stop(
+    runtime: Runtime, record: RunRecord, call: CallRecord, batches: dict[str, AbortOutcome]
+) -> StoppedCall:
+    """Take over one call and end it, as far as that is possible. `batches` are those that were stopped already."""
     ledger = runtime.services.ledger
     job_id = call.receipt.job_id if call.receipt is not None else ""
-    if not await orphaned(runtime, call):
+    if not await orphaned(runtime, call) or await _batch_held(runtime, call):
         return StoppedCall(call.job, call.ref, job_id, "held")
     claim = await ledger.claim(
         call.key,
@@ -121,16 +125,27 @@ async def _stop(runtime: Runtime, record: RunRecord, call: CallRecord) -> Stoppe
         await ledger.release(taken.key, taken.epoch, events=[("job.cancelled", call.job, detail)])
         return StoppedCall(call.job, call.ref, job_id, "not_sent")
     try:
-        if taken.receipt is None:
+        if taken.receipt is None or not taken.receipt.job_id:
             text = f"the process that sent it died before the answer: `callsheet resume {record.id}` asks the provider"
             lost = {**about, "kind": ErrorKind.JOB_LOST.value, "sent": Sent.UNKNOWN.value, "message": text}
             await ledger.append(record.id, [("job.unknown", call.job, lost)])
             return StoppedCall(call.job, call.ref, job_id, AbortOutcome.UNKNOWN.value)
-        outcome = await _abort(runtime, record, taken, taken.receipt)
+        outcome = batches.get(taken.receipt.key) or await _abort(runtime, record, taken, taken.receipt)
+        batches[taken.receipt.key] = outcome
         await _record(runtime, taken, outcome, {**about, "outcome": outcome.value, "job_id": job_id})
         return StoppedCall(call.job, call.ref, job_id, outcome.value)
     finally:
         await ledger.let_go(taken.key, taken.epoch)
+
+
+async def _batch_held(runtime: Runtime, call: CallRecord) -> bool:
+    """True when another process wants some other call of the same batch: it is not stopped then."""
+    if call.receipt is None or not is_batch(call.receipt):
+        return False
+    ledger = runtime.services.ledger
+    others = await ledger.batch_calls(call.receipt.key)
+    wanted = [c for c in others if not c.state.final and c.owner != ledger.owner.id]
+    return any([not await orphaned(runtime, each) for each in wanted])
 
 
 async def _abort(runtime: Runtime, record: RunRecord, call: CallRecord, receipt: Receipt) -> AbortOutcome:
@@ -146,8 +161,8 @@ async def _abort(runtime: Runtime, record: RunRecord, call: CallRecord, receipt:
         context = services.context(
             bound,
             job,
-            key=call.key,
-            request_digest=call.request_digest,
+            key=receipt.key,
+            request_digest=receipt.request_digest,
             sample=0,
             attempt=call.epoch,
             accepted=accepted,

@@ -10,6 +10,7 @@ from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.models import ENVIRONMENTS, ModelInfo, ModelRef, Operation
 from callsheet.plugin_manifest import ModelRow, model_row
+from callsheet.settings import ProviderSettings
 from callsheet.toml_tables import near_or_known, plain, quoted
 
 __all__ = ["Catalog"]
@@ -22,13 +23,19 @@ class Catalog:
     """The models that can be called. Rows stay raw until they are asked for.
 
     `models` are the project's own rows, which win over those of plugins; `aliases` the project's own (name to
-    reference), which win over those of rows.
+    reference), which win over those of rows; `providers` may be some without a plugin, which speak a lent wire.
     """
 
     def __init__(
-        self, discovery: Discovery, *, models: Iterable[ModelInfo] = (), aliases: Mapping[str, str] | None = None
+        self,
+        discovery: Discovery,
+        *,
+        models: Iterable[ModelInfo] = (),
+        aliases: Mapping[str, str] | None = None,
+        providers: Mapping[str, ProviderSettings] | None = None,
     ) -> None:
         self._discovery = discovery
+        self._lent = {name: each.wire for name, each in (providers or {}).items() if each.wire}
         self._providers = {found.provider: found for found in discovery.plugins if found.usable and found.provider}
         self._plugins: dict[str, list[FoundPlugin]] = defaultdict(list)
         for found in discovery.plugins:
@@ -67,9 +74,11 @@ class Catalog:
     def get(self, ref: ModelRef) -> ModelInfo | None:
         """The model's row, or None when there is none.
 
-        Raises PluginError for a row that is wrong, ConfigError for a model that two rows claim and for one whose
-        plugin is broken.
+        Raises PluginError for a row that is wrong, ConfigError for a model that two rows claim, for one whose plugin is
+        broken, and for a provider that is both installed and configured with a lent wire.
         """
+        if ref.provider in self._lent:
+            self._refuse_clash(ref.provider)
         info = self._row((ref.provider, ref.model))
         owner = self._discovery.owner(ref.provider) if info is None else None
         if owner is not None and owner.problem:
@@ -102,7 +111,7 @@ class Catalog:
     def _meant(self, text: str, where: str) -> ModelRef:
         name, environment = _split_environment(text)
         ref = ModelRef.parse(text) if ":" in name else None
-        if ref is not None and ((ref.provider, ref.model) in self or ref.provider not in self._plugins):
+        if ref is not None and ((ref.provider, ref.model) in self or ref.provider not in {*self._plugins, *self._lent}):
             return ref
         targets = self._aliases_of_rows().get(name, []) if ref is None else self._qualified(*name.split(":", 1))
         if ref is not None and not targets:
@@ -191,18 +200,60 @@ class Catalog:
                 lines.append(str(error))
         return lines
 
+    def lent(self) -> Mapping[str, str]:
+        """The providers that speak a lent wire, by name, and that wire (`lender:wire`)."""
+        return dict(sorted(self._lent.items()))
+
+    def provider_problems(self) -> list[str]:
+        """A line for each provider with a lent wire that cannot be used."""
+        lines = []
+        for provider, lent in self.lent().items():
+            lender, _, wire = lent.partition(":")
+            plugin = self._providers.get(lender)
+            exported = plugin.manifest.wires if plugin is not None and plugin.manifest is not None else ()
+            try:
+                self._refuse_clash(provider)
+            except ConfigError as error:
+                lines.append(str(error))
+            if plugin is None:
+                lines.append(
+                    f"{_table_of(provider)}: no usable plugin provides {lender!r}, whose wire it wants: install it"
+                )
+            elif wire not in exported:
+                known = near_or_known(wire, exported) or f"; {plugin.label} exports none"
+                lines.append(f"{_table_of(provider)}: there is no wire {lent!r}{known}")
+        return lines
+
+    def _refuse_clash(self, provider: str) -> None:
+        owner = self._discovery.owner(provider)
+        if owner is not None and not owner.skipped:
+            what = f"{_table_of(provider)}: its wire is for a provider without a plugin, and {owner.label} is installed"
+            raise ConfigError(f"{what}: remove wire and secret there, or name it in [plugins] deny")
+
+    def open_row(self, ref: ModelRef, operation: Operation) -> ModelInfo | None:
+        """The bare row of a model that needs none: its provider takes every name, or speaks a lent wire."""
+        if ref.provider in self._lent:
+            return ModelInfo(ref.provider, ref.model, operation, wire=self._lent[ref.provider])
+        plugin = self._providers.get(ref.provider)
+        table = plugin.manifest.provider if plugin is not None and plugin.manifest is not None else None
+        if plugin is None or table is None or not table.open_models:
+            return None
+        return ModelInfo(ref.provider, ref.model, operation, plugin=plugin.distribution)
+
     def providers(self) -> Mapping[str, FoundPlugin]:
         """The providers with a usable plugin, by name."""
         return dict(sorted(self._providers.items()))
 
     def describe(self, ref: ModelRef, operation: Operation | None = None) -> ModelInfo:
-        """The model's row; for a model without one, of an installed provider, a bare row with `operation`.
+        """The model's row; for a model without one, of a provider that is here, a bare row with `operation`.
 
         Raises ConfigError when there is neither, with the nearest known names, and all that `get` raises.
         """
         info = self.get(ref)
         if info is not None:
             return info
+        if operation is not None and ref.provider in self._lent:
+            return ModelInfo(ref.provider, ref.model, operation, wire=self._lent[ref.provider])
         if operation is not None and ref.provider in self._providers:
             plugin = self._providers[ref.provider].distribution
             return ModelInfo(provider=ref.provider, model=ref.model, operation=operation, plugin=plugin)
@@ -214,6 +265,10 @@ class Catalog:
         if owner is not None and owner.skipped:
             return f"; its plugin ({owner.label}) is {owner.skipped}"
         near = self.near(ref)
+        if not near and ref.provider in self._lent:
+            return (
+                f"; {ref.provider} takes every name over the wire {self._lent[ref.provider]}, and [[models]] adds rows"
+            )
         return f"; did you mean {' or '.join(near)}?" if near else "; `callsheet models` lists what there is"
 
     def near(self, ref: ModelRef) -> list[str]:
@@ -226,6 +281,10 @@ class Catalog:
         same_model = sorted(f"{provider}:{model}" for provider, model in keys if model == ref.model)
         providers = get_close_matches(ref.provider, {provider for provider, _ in keys}, 1)
         return [*sorted(same_model, key=lambda name: not any(name.startswith(f"{p}:") for p in providers))][:3]
+
+
+def _table_of(provider: str) -> str:
+    return f"[providers.{provider}] of callsheet.toml"
 
 
 def _split_environment(text: str) -> tuple[str, str]:

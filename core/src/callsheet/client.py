@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from callsheet.artifacts import BlobArtifact, FileRef
+from callsheet.bulk import free_samples, perform_many
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, discover
 from callsheet.errors import CallsheetError, ConfigError
@@ -32,14 +33,14 @@ from callsheet.secrets import EnvSecrets, Redactor, SecretResolver
 from callsheet.services import Services, library_log
 from callsheet.settings import Settings
 from callsheet.sheet import CallSheet
-from callsheet.storage import CallState
 from callsheet.stores.blobs import LocalBlobs
 from callsheet.stores.ledger import Ledger
 from callsheet.stores.owners import Owner
+from callsheet.streaming import Streaming
+from callsheet.streams import StreamEvent
+from callsheet.transfer.pool import ConnectionPool
 
 __all__ = ["Client"]
-
-SAMPLES_AT_ONCE = 32
 
 
 class Client:
@@ -48,6 +49,7 @@ class Client:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self._exits = AsyncExitStack()
+        self._streaming = Streaming(runtime.pay_once)
 
     @property
     def catalog(self) -> Catalog:
@@ -74,7 +76,7 @@ class Client:
         """Open a project. `durable=False` keeps the ledger in memory: nothing is remembered. `sleep` is for tests."""
         found = discovery or discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
         host = host or PluginHost(found)
-        catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases)
+        catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases, providers=settings.providers)
         registry = Registry(catalog, host, settings=settings)
         project.prepare()
         redactor = Redactor()
@@ -83,6 +85,8 @@ class Client:
             exits.callback(owner.close)
             ledger = await Ledger.open(project.state / "ledger.sqlite3" if durable else None, owner)
             exits.push_async_callback(ledger.close)
+            connections = ConnectionPool()
+            exits.push_async_callback(connections.aclose)
             exits.push_async_callback(registry.aclose)
             for problem in host.open_kind("events"):
                 library_log(redactor).warning("plugin.broken", plugin=problem.plugin, error=str(problem))
@@ -94,11 +98,13 @@ class Client:
                 secrets=secrets or EnvSecrets(os.environ),
                 redactor=redactor,
                 state=project.state,
+                connections=connections,
                 sleep=sleep,
             )
             for broken in host.open_kind("events"):
                 services.log.warning("plugin.not_loaded", plugin=broken.plugin, error=str(broken))
             client = cls(Runtime(project, settings, services, registry, catalog, PayOnce(services)))
+            exits.push_async_callback(client._streaming.aclose)
             client._exits = exits.pop_all()
         return client
 
@@ -153,17 +159,85 @@ class Client:
         Raises ConfigError for a wrong attribute or model, ProviderError as the call fails.
         """
         bound = await self._bind(ref, operation, Mode(mode))
-        job = await self._job(bound, attributes, options or {})
+        prepared = await self._prepared(bound, attributes, options or {}, strict=strict)
+        sample = await self._sample(prepared, reuse=reuse)
+        paid = await self.runtime.pay_once.perform(prepared, sample, Ticket(run="", on_unknown=on_unknown))
+        return self._told(prepared, paid)
+
+    def stream(
+        self,
+        ref: str | ModelRef,
+        *,
+        operation: str | Operation | None = None,
+        mode: str | Mode = Mode.LIVE,
+        options: Mapping[str, object] | None = None,
+        reuse: bool = False,
+        on_unknown: OnUnknown = OnUnknown.DEFAULT,
+        strict: bool = False,
+        sample: int | None = None,
+        **attributes: object,
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """One call whose answer is read while it is made: `async for event in client.stream(…)`; as `call` otherwise.
+
+        The last event is StreamFinished with the result, which is on record by then. What is paid for already is
+        replayed. `sample` is the very sample to take instead of a fresh one. Raises as `call`, and MalformedOutputError
+        for a stream that is cut; the error's `partial` is the text until then. A reader who leaves early ends the call.
+        """
+
+        async def asked() -> tuple[PreparedCall, int, Ticket]:
+            bound = await self._bind(ref, operation, Mode(mode))
+            prepared = await self._prepared(bound, attributes, options or {}, strict=strict)
+            chosen = await self._sample(prepared, reuse=reuse) if sample is None else sample
+            return prepared, chosen, Ticket(run="", on_unknown=on_unknown)
+
+        return self._streaming.events(asked, self._told)
+
+    async def _prepared(
+        self, bound: BoundHandler, attributes: Mapping[str, object], options: Mapping[str, object], *, strict: bool
+    ) -> PreparedCall:
+        job = await self._job(bound, attributes, options)
         prepared = prepare_call(bound, job, salt=self.runtime.settings.salt)
         if strict and (prepared.request.warnings or bound.mapping == "unchecked"):
             refused = "; ".join(w.message for w in prepared.request.warnings) or "mapping = unchecked"
             raise ConfigError(f"strict: {refused}")
-        paid = await self._perform(prepared, reuse=reuse, on_unknown=on_unknown)
-        told = [*prepared.request.warnings, *paid.result.warnings]
-        if bound.mapping == "unchecked":
-            text = f"mapping = unchecked: install the plugin of {bound.ref.provider!r} to check the request too"
+        return prepared
+
+    def _told(self, call: PreparedCall, paid: Paid) -> JobResult:
+        """The result with all that is to be told of it, ready to be saved."""
+        told = [*call.request.warnings, *paid.result.warnings]
+        if call.bound.mapping == "unchecked":
+            text = f"mapping = unchecked: install the plugin of {call.bound.ref.provider!r} to check the request too"
             told.append(CallWarning(WarningKind.UNCHECKED, text))
         return self.located(replace(paid.result, warnings=tuple(dict.fromkeys(told))))
+
+    async def batch(
+        self,
+        ref: str | ModelRef,
+        calls: Iterable[Mapping[str, object]],
+        *,
+        operation: str | Operation | None = None,
+        mode: str | Mode = Mode.LIVE,
+        options: Mapping[str, object] | None = None,
+        reuse: bool = False,
+        on_unknown: OnUnknown = OnUnknown.DEFAULT,
+    ) -> list[JobResult | CallsheetError]:
+        """Many calls to one model, each given by its attributes, in a batch: later, for less, and paid for once.
+
+        Gives each call's result or error, in order. A provider without batches is called some calls at a time, with a
+        warning in each result. After a crash the same batch with `reuse=True` goes on where it was. Raises ConfigError
+        for a wrong attribute or model before anything is sent.
+        """
+        bound = await self._bind(ref, operation, Mode(mode))
+        jobs = [await self._job(bound, attributes, options or {}) for attributes in calls]
+        named = (replace(job, id=f"call[{number}]", index=number) for number, job in enumerate(jobs))
+        prepared = [prepare_call(bound, job, salt=self.runtime.settings.salt, batch=True) for job in named]
+        concurrency = self.runtime.settings.concurrency
+        services, pay_once = self.runtime.services, self.runtime.pay_once
+        ended = await perform_many(
+            services, pay_once, prepared, reuse=reuse, on_unknown=on_unknown, concurrency=concurrency
+        )
+        pairs = zip(prepared, ended, strict=True)
+        return [self._told(call, end) if isinstance(end, Paid) else end for call, end in pairs]
 
     async def collect(self, receipt: Receipt, mode: str | Mode = Mode.LIVE) -> JobResult:
         """The result of a remote job, by its receipt alone: waits, collects, and records it under the receipt's key.
@@ -218,15 +292,6 @@ class Client:
             raise ConfigError(f"{name} takes a file's path, got {type(value).__name__}")
         return await take_in(Path(value), self.runtime.services.blobs, name)
 
-    async def _perform(self, call: PreparedCall, *, reuse: bool, on_unknown: OnUnknown) -> Paid:
+    async def _sample(self, call: PreparedCall, *, reuse: bool) -> int:
         """`reuse` takes sample 0 as it is; else the first sample that nobody has paid for yet."""
-        first = 0
-        while not reuse:
-            keys = {call.key(sample): sample for sample in range(first, first + SAMPLES_AT_ONCE)}
-            known = await self.ledger.get_many(keys)
-            fresh = (s for k, s in keys.items() if k not in known or known[k].state is CallState.FAILED)
-            sample = next(fresh, None)
-            if sample is not None:
-                return await self.runtime.pay_once.perform(call, sample, Ticket(run="", on_unknown=on_unknown))
-            first += SAMPLES_AT_ONCE
-        return await self.runtime.pay_once.perform(call, 0, Ticket(run="", on_unknown=on_unknown))
+        return 0 if reuse else (await free_samples(self.runtime.services, call))[0]

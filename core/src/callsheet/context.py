@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -36,8 +36,10 @@ class Transfer(Protocol):
         """Store a reply's body. `media_type` is what was asked for; the file's signature has to agree."""
         ...
 
-    async def download(self, url: str, media_type: str, name: str = "") -> FileRef:
-        """Fetch a URL that came in a provider's answer, without its key unless the URL is of its own origin.
+    async def download(
+        self, url: str, media_type: str, name: str = "", *, headers: Mapping[str, str] | None = None
+    ) -> FileRef:
+        """Fetch a URL that came in a provider's answer. `headers` (the key) are sent to its configured origin alone.
 
         Only https (or the provider's configured origin), only public addresses, checked on every redirect.
         """
@@ -104,13 +106,14 @@ class JobContext:
         url: str,
         media_type: str,
         *,
+        headers: Mapping[str, str] | None = None,
         name: str = "",
         width: int | None = None,
         height: int | None = None,
         duration: float | None = None,
     ) -> BlobArtifact:
         """Fetch a file of the provider by the URL it gave and return its artifact. Raises as `Transfer` says."""
-        file = await self.transfer.download(url, media_type, name)
+        file = await self.transfer.download(url, media_type, name, headers=headers)
         return BlobArtifact(file, width=width, height=height, duration=duration)
 
 

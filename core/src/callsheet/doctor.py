@@ -27,7 +27,7 @@ _EDITABLE_CODE = re.compile(r"import (__editable__\w+); ?\1\.install\(\)")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem. `kind` is one of metadata, plugin, model, import, hook, hang, crash, stdout, pth, look-alike, modules, scripts."""
+    """One problem. `kind` is one of metadata, plugin, provider, model, import, hook, hang, crash, stdout, pth, look-alike, modules, scripts."""
 
     kind: str
     distribution: str
@@ -59,6 +59,10 @@ def diagnose(
         Finding("plugin", found.distribution, f"{found.name} ({found.label}): {found.problem}", remedy_of(found))
         for found in discovery.plugins
         if found.problem
+    ]
+    findings += [
+        Finding("provider", "", line, "change callsheet.toml; other providers work")
+        for line in catalog.provider_problems()
     ]
     ask = "report it to the plugin's author; the other models work"
     findings += [Finding("model", "", line, ask) for line in catalog.problems()]

@@ -135,7 +135,8 @@ class ProviderError(CallsheetError):
     """A provider's call failed.
 
     `sent` says what is known of the request; `retry_after` is in seconds; `raw` is what the vendor said, for people
-    (redacted before it is stored or shown); `prompt` is set when the content was refused.
+    (redacted before it is stored or shown); `prompt` is set when the content was refused; `partial` is the text that had
+    come of a stream that was cut.
     """
 
     kind: ErrorKind = ErrorKind.JOB_FAILED
@@ -155,6 +156,7 @@ class ProviderError(CallsheetError):
         user_message: str = "",
         docs_url: str = "",
         prompt: str = "",
+        partial: str = "",
         raw: object = None,
     ) -> None:
         super().__init__(message)
@@ -167,6 +169,7 @@ class ProviderError(CallsheetError):
         self.user_message = user_message or message
         self.docs_url = docs_url
         self.prompt = prompt
+        self.partial = partial
         self.raw = raw
 
     @property

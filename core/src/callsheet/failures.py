@@ -24,6 +24,7 @@ def cleanse(error: BaseException, redactor: Redactor) -> None:
         if isinstance(link, ProviderError):
             link.user_message = redactor.text(link.user_message)
             link.prompt = redactor.text(link.prompt)
+            link.partial = redactor.text(link.partial)
             link.raw = redactor.value(link.raw)
         link = link.__cause__ or link.__context__
 
@@ -43,6 +44,7 @@ def failure_of(error: CallsheetError, redact: Callable[[str], str]) -> Failure:
             user_message=redact(error.user_message),
             docs_url=error.docs_url,
             prompt=redact(error.prompt),
+            partial=redact(error.partial),
         )
     kind = "config" if isinstance(error, ConfigError) else "plugin" if isinstance(error, PluginError) else "internal"
     return Failure(kind=kind, sent=Sent.NOT_SENT.value, message=redact(str(error)))
@@ -63,4 +65,5 @@ def raise_failure(failure: Failure) -> None:
         user_message=failure.user_message,
         docs_url=failure.docs_url,
         prompt=failure.prompt,
+        partial=failure.partial,
     )

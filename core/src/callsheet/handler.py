@@ -16,6 +16,7 @@ __all__ = [
     "AbortsRemoteJobs",
     "BatchItem",
     "Batches",
+    "FindsBatches",
     "FindsJobs",
     "Handler",
     "HandlerSpec",
@@ -82,7 +83,10 @@ class BatchItem:
 
 @runtime_checkable
 class Batches(Protocol):
-    """Sends many calls at once for a lower price and a later answer. `poll` (and `abort`) take the batch's receipt, too."""
+    """Sends many calls at once for a lower price and a later answer. `poll` (and `abort`) take the batch's receipt, too.
+
+    `abort` says STOPPED only when no call of the batch was or will be paid; UNKNOWN keeps what was done to be collected.
+    """
 
     def batch_group(self, request: ProviderRequest) -> str:
         """Requests of one group may share a batch (the vendor's endpoint, its model); pure. "" means: not by batch."""
@@ -100,6 +104,15 @@ class Batches(Protocol):
         self, receipt: Receipt, items: Sequence[BatchItem], context: JobContext
     ) -> Mapping[str, JobResult | ProviderError]:
         """How each item ended, by key. An item left out was not done (`sent` of an error says whether it was paid)."""
+        ...
+
+
+@runtime_checkable
+class FindsBatches(Protocol):
+    """Can look up a batch whose receipt was lost between acceptance and record."""
+
+    async def find_batch(self, since: float, context: JobContext) -> Receipt | None:
+        """The batch with the key of `context`, accepted after `since` (seconds since the epoch), or None."""
         ...
 
 

@@ -25,12 +25,17 @@ hookimpl = pluggy.HookimplMarker("callsheet")
 
 @dataclass(frozen=True, slots=True)
 class InvokeCall:
-    """One attempt of one call. `simulated` is True when the call is mocked; only the core's own hook is asked then."""
+    """One attempt of one call. `simulated` is True when the call is mocked; only the core's own hook is asked then.
+
+    `streaming` is True when somebody reads along. A hook that performs such an attempt gives the whole answer, which is
+    then replayed.
+    """
 
     handler: Handler
     request: ProviderRequest
     context: JobContext
     simulated: bool = False
+    streaming: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from callsheet.artifacts import Artifact
 from callsheet.inputs import Inputs
+from callsheet.messages import Part
 from callsheet.models import ModelInfo, ModelRef, Operation
 from callsheet.money import Cost
 
@@ -173,7 +174,10 @@ Finish = Literal["stop", "length", "content_filter", "refusal", "tool_calls"]
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a call gave. `meta` is the provider's own metadata as JSON (`mocked` is True for the mock's results)."""
+    """What a call gave. `meta` is the provider's own metadata as JSON (`mocked` is True for the mock's results).
+
+    `parts` are the answer as a conversation's turn, with reasoning and tool calls: `Message("assistant", result.parts)`.
+    """
 
     artifacts: tuple[Artifact, ...]
     usage: Usage = field(default_factory=Usage)
@@ -181,6 +185,7 @@ class JobResult:
     finish: Finish = "stop"
     cost: Cost | None = None
     meta: Mapping[str, object] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
 
 
 AttemptOutcome = Literal["succeeded", "failed", "unknown", "cancelled"]

@@ -27,7 +27,7 @@ _STATUS = {
     "job.cancelled": "cancelled",
 }
 _OF_JOB = (
-    "ref", "mode", "mapping", "mocked", "key", "sample", "reason", "detail", "cost", "usage", "finish", "meta",
+    "ref", "mode", "mapping", "mocked", "dispatch", "key", "sample", "reason", "detail", "cost", "usage", "finish", "meta",
     "warnings", "operation", "inputs", "upstream", "pin", "needs", "kind", "sent", "message", "status_code",
     "request_id", "docs_url", "prompt",
 )  # fmt: skip

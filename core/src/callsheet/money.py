@@ -47,6 +47,12 @@ class Cost:
         """True when there is one figure."""
         return self.low is not None and self.low == self.high
 
+    def times(self, factor: Decimal) -> Cost:
+        """This cost, that many times."""
+        if self.low is None or self.high is None:
+            return self
+        return Cost(self.low * factor, self.high * factor)
+
     def as_json(self) -> dict[str, str | None]:
         """`{"usd": "0.03"}`, `{"low": …, "high": …}` or `{"usd": null, "reason": …}`; amounts as exact text."""
         if self.low is None or self.high is None:

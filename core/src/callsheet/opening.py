@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from callsheet.client import Client
 from callsheet.config import find_project, load_settings
+from callsheet.jobs import JobResult
+from callsheet.models import ModelRef
 from callsheet.project import Project
 from callsheet.secrets import SecretResolver
 from callsheet.settings import Settings
 
-__all__ = ["open_client", "project_at"]
+__all__ = ["call_sync", "open_client", "project_at"]
 
 
 def project_at(folder: Path, *, user: bool = False) -> Project:
@@ -43,3 +48,18 @@ async def open_client(
         yield client
     finally:
         await client.aclose()
+
+
+def call_sync(ref: str | ModelRef, *, folder: str | Path | None = None, **asked: Any) -> JobResult:
+    """One call from a script or a notebook: opens the project, does what `Client.call` does, and closes it."""
+
+    async def work() -> JobResult:
+        async with open_client(folder) as client:
+            return await client.call(ref, **asked)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    with ThreadPoolExecutor(1, "callsheet-call") as notebook:  # its own loop runs in this thread
+        return notebook.submit(asyncio.run, work()).result()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
-from callsheet.call_book import CallBook
+from callsheet.batch_round import MAX_RECEIPT_STATE, Seat
+from callsheet.batch_watch import BatchWatches, NotDoneError, abort_remote
+from callsheet.batching import is_batch
+from callsheet.call_book import CallBook, to_the_end
 from callsheet.context import JobContext
 from callsheet.digests import canonical
-from callsheet.errors import CallsheetError, ErrorKind, JobCancelledError, PluginError, ProviderError, Sent
-from callsheet.failures import cleanse
-from callsheet.handler import FindsJobs, RemoteJobs
-from callsheet.hookspecs import AbortCall, InvokeCall
+from callsheet.errors import CallsheetError, ErrorKind, PluginError, ProviderError, Sent
+from callsheet.flights import Flight, Flights, Paid
+from callsheet.handler import BatchItem, FindsBatches, FindsJobs, RemoteJobs
+from callsheet.hookspecs import InvokeCall
 from callsheet.jobs import AbortOutcome, JobResult, Receipt
 from callsheet.keeping import ResultNotStoredError
 from callsheet.models import Operation
@@ -24,13 +28,12 @@ from callsheet.storage import CallRecord, CallState
 from callsheet.stores.ledger import Claim
 from callsheet.waiting import RemoteWaiter
 
-__all__ = ["OnUnknown", "Paid", "PayOnce", "StillRunningError", "Ticket", "UnknownOutcomeError"]
+__all__ = ["OnUnknown", "Paid", "PayOnce", "Payment", "StillRunningError", "Ticket", "UnknownOutcomeError"]
 
-ABORT_SECONDS = 10.0
-"""How long a cancelled job may take to tell the provider to stop."""
+P = TypeVar("P", bound="Payment")
+
 HELD_POLL_SECONDS = 0.2
 """How often a job that another living process works on is looked at."""
-MAX_RECEIPT_STATE = 4096
 _STILL = "the job {job} is still with the provider: `callsheet resume RUN` asks again"
 _CHEAP = frozenset({Operation.TEXT_GENERATE, Operation.TEXT_EMBED, Operation.TEXT_MODERATE})
 
@@ -67,37 +70,23 @@ class Ticket:
     park: Callable[[], None] = lambda: None
     sheet: str = ""
     note: Mapping[str, object] = field(default_factory=dict)
+    seat: Seat | None = None
+    """Its place in a batch; None for a call that is sent by itself."""
 
-
-@dataclass(frozen=True, slots=True)
-class Paid:
-    """A call's result; `reused` when this run sent nothing for it."""
-
-    key: str
-    sample: int
-    result: JobResult
-    reused: bool
-    attempts: int
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A call that this process performs, and how many other tasks wait for it."""
-
-    landing: asyncio.Future[Paid]
-    twins: int = 0
-
-
-class _FlightCancelledError(JobCancelledError):
-    """The task that performed a shared call was cancelled; its twins take over."""
+    def wait(self) -> None:
+        """Somebody else works on the call: give back the slot and the place."""
+        self.park()
+        if self.seat is not None:
+            self.seat.leave()
 
 
 class PayOnce:
     """Performs calls against the ledger. One for a process: equal calls in flight share one request."""
 
     def __init__(self, services: Services) -> None:
+        self.flights = Flights(services.redactor)
         self._services = services
-        self._flying: dict[str, _Flight] = {}
+        self._batches = BatchWatches(services)
 
     async def perform(self, call: PreparedCall, sample: int, ticket: Ticket) -> Paid:
         """The call's result, from the ledger or from the provider.
@@ -105,44 +94,37 @@ class PayOnce:
         Raises ProviderError as the provider failed, UnknownOutcomeError when the user must decide.
         """
         key = call.key(sample)
-        while key in self._flying:
-            ticket.park()
-            flight = self._flying[key]
-            flight.twins += 1
-            try:
-                paid = await asyncio.shield(flight.landing)
-            except _FlightCancelledError:
-                continue  # its task was cancelled: now it is ours to do
-            finally:
-                flight.twins -= 1
-            return Paid(key, sample, paid.result, reused=True, attempts=0)
-        flight = self._flying[key] = _Flight(asyncio.get_running_loop().create_future())
-        book = CallBook(self._services, call, key, sample, ticket.run, ticket.sheet, ticket.note)
+        twin = await self.flights.twin(key, ticket.wait)
+        if twin is not None:
+            return twin
+        payment = self.payment(Payment, call, sample, ticket)
         try:
-            paid = await _Payment(self._services, book, ticket, flight).settle()
-            flight.landing.set_result(paid)
-            return paid
-        except CallsheetError as error:
-            cleanse(error, self._services.redactor)
-            flight.landing.set_exception(error)
+            paid = await payment.settle()
+        except BaseException as error:
+            self.flights.land(key, error)
             raise
-        except BaseException:
-            flight.landing.set_exception(_FlightCancelledError("cancelled"))
-            raise
-        finally:
-            del self._flying[key]
-            flight.landing.exception()  # marks it as seen: there may be no twin who looks
+        self.flights.land(key, paid)
+        return paid
+
+    def payment(self, kind: type[P], call: PreparedCall, sample: int, ticket: Ticket) -> P:
+        """A call of which no twin is in flight, about to be paid for. Its flight has taken off and has to land."""
+        key = call.key(sample)
+        book = CallBook(self._services, call, key, sample, ticket.run, ticket.sheet, ticket.note)
+        return kind(self._services, book, ticket, self.flights.take_off(key), self._batches)
 
 
-class _Payment:
+class Payment:
     """One call on its way through the ledger's states."""
 
-    def __init__(self, services: Services, book: CallBook, ticket: Ticket, flight: _Flight) -> None:
+    def __init__(
+        self, services: Services, book: CallBook, ticket: Ticket, flight: Flight, batches: BatchWatches
+    ) -> None:
         self._services = services
         self._book = book
         self._call = book.call
         self._ticket = ticket
         self._flight = flight
+        self._batches = batches
         self._waits = False
 
     async def settle(self) -> Paid:
@@ -150,15 +132,16 @@ class _Payment:
         try:
             return await self._settle()
         except (Exception, asyncio.CancelledError):
-            await _to_the_end(self._book.let_go())
+            await to_the_end(self._book.let_go())
             raise
         finally:
+            self._leave_seat()
             if self._waits:
-                await _to_the_end(self._book.stop_waiting())
+                await to_the_end(self._book.stop_waiting())
 
     async def _settle(self) -> Paid:
         while True:
-            claim = await self._book.claim()
+            claim = await self._claim()
             match claim.verdict:
                 case "done":
                     result = claim.record.result
@@ -183,9 +166,19 @@ class _Payment:
             if paid is not None:
                 return self._paid(paid, reused=False)
 
+    async def _claim(self) -> Claim:
+        if self._ticket.seat is None:
+            return await self._book.claim()
+        self._ticket.park()
+        return await self._ticket.seat.claim(self._book)
+
+    def _leave_seat(self) -> None:
+        if self._ticket.seat is not None:
+            self._ticket.seat.leave()
+
     async def _wait(self) -> None:
         """Until the next look at a call that somebody else works on."""
-        self._ticket.park()
+        self._ticket.wait()
         if not self._waits:
             self._waits = True
             await self._book.wait()
@@ -221,21 +214,32 @@ class _Payment:
         previous = claim.previous.state if claim.verdict == "taken_over" and claim.previous is not None else None
         if previous is CallState.SUBMITTED:
             assert claim.record.receipt is not None
-            return await self._await_remote(claim.record.receipt, context)
+            try:
+                return await self._await_remote(claim.record.receipt, context)
+            except NotDoneError:  # an earlier run's batch left it undone: it is due now
+                claim = await self._book.claim()
+                if claim.verdict != "claimed":
+                    raise
+                self._book.begin(claim)
+                return await self._send(self._context())
         if previous in (CallState.SENDING, CallState.ACCEPTED):
             return await self._recover(claim, context)
         return await self._send(context)
 
     async def _send(self, context: JobContext) -> JobResult:
-        await self._book.sending()
+        seat = self._ticket.seat
+        await (self._book.sending() if seat is None else seat.load(self._book))
+        return await self._answered(self._invoke(context) if seat is None else seat.receipt(), context)
+
+    async def _answered(self, waiting: Awaitable[JobResult | Receipt], context: JobContext) -> JobResult:
+        """The result of a request that is on its way; whatever else comes of it is recorded and raised."""
+        seat = self._ticket.seat
         try:
-            answer = await self._services.host.invoke(
-                InvokeCall(self._call.bound.handler, self._call.request, context, self._call.bound.simulated)
-            )
+            answer = await waiting
         except asyncio.CancelledError:
             # who can be asked later stays `sending`: the next claim looks the job up instead of putting it to the user
-            if not isinstance(self._call.bound.handler, FindsJobs):
-                await _to_the_end(self._book.lost("the run was cancelled while the request was on its way"))
+            if seat is None and not isinstance(self._call.bound.handler, FindsJobs):
+                await to_the_end(self._book.lost("the run was cancelled while the request was on its way"))
             raise
         except CallsheetError as error:
             await self._book.failed(error)
@@ -244,34 +248,39 @@ class _Payment:
             text = f"{self._book.plugin} broke off in the middle of a call: {type(error).__name__}: {error}"
             await self._book.lost(text)
             raise UnknownOutcomeError(self._services.redactor.text(text), ref=self._book.ref) from error
-        return await (self._submitted(answer, context) if isinstance(answer, Receipt) else self._succeed(answer))
+        if isinstance(answer, JobResult):
+            return await self._succeed(answer)
+        return await (self._submitted(answer, context) if seat is None else self._await_remote(answer, context))
 
-    async def _submitted(self, receipt: Receipt, context: JobContext) -> JobResult:
-        problem = self._receipt_problem(receipt)
+    async def _invoke(self, context: JobContext) -> JobResult | Receipt:
+        bound = self._call.bound
+        return await self._services.host.invoke(InvokeCall(bound.handler, self._call.request, context, bound.simulated))
+
+    async def _submitted(self, receipt: Receipt, context: JobContext, key: str = "") -> JobResult:
+        problem = self._receipt_problem(receipt, key or self._book.key)
         try:
             await self._book.submitted(receipt)
         except asyncio.CancelledError:
-            await _to_the_end(self._abort(receipt, context))  # a write once begun is carried out
+            await to_the_end(self._abort(receipt, context))  # a write once begun is carried out
             raise
         if problem:
             raise PluginError(f"{self._book.plugin}: {problem}", plugin=self._book.plugin)
         return await self._await_remote(receipt, context)
 
-    def _receipt_problem(self, receipt: Receipt) -> str:
-        if not receipt.job_id or receipt.key != self._book.key:
+    def _receipt_problem(self, receipt: Receipt, key: str) -> str:
+        if not receipt.job_id or receipt.key != key:
             return "the receipt lacks the provider's job id or carries another key"
         return "the receipt's state is over 4 KiB" if len(canonical(receipt.state)) > MAX_RECEIPT_STATE else ""
 
     async def _await_remote(self, receipt: Receipt, context: JobContext) -> JobResult:
         """Wait without a slot; the receipt is durable, so whatever goes wrong here costs no second submit."""
-        self._ticket.park()
-        handler = self._call.bound.handler
-        if not isinstance(handler, RemoteJobs):
+        self._ticket.wait()
+        if not is_batch(receipt) and not isinstance(self._call.bound.handler, RemoteJobs):
             raise PluginError(f"{self._book.plugin} gave a receipt but cannot poll", plugin=self._book.plugin)
         try:
-            result = await RemoteWaiter(handler, context, self._services.sleep).result(receipt)
+            result = await self._outcome(receipt, context)
         except asyncio.CancelledError:
-            await _to_the_end(self._abort(receipt, context))
+            await to_the_end(self._abort(receipt, context))
             raise
         except ProviderError as error:
             if error.sent is Sent.FINISHED or error.kind is ErrorKind.JOB_LOST:
@@ -281,7 +290,21 @@ class _Payment:
         except Exception as error:
             broke = f"{self._book.plugin} broke while it waited: {type(error).__name__}: {error}"
             raise await self._still_there(receipt, broke) from error
+        if isinstance(result, ProviderError):
+            if isinstance(result, NotDoneError) and self._ticket.seat is not None:
+                self._ticket.seat.come_back()
+            await self._book.failed(result)
+            raise result
         return await self._succeed(result)
+
+    async def _outcome(self, receipt: Receipt, context: JobContext) -> JobResult | ProviderError:
+        """The remote job's result; of a call in a batch, also the error that it alone ended with."""
+        call, handler = self._call, self._call.bound.handler
+        if is_batch(receipt):
+            item = BatchItem(self._book.key, call.request)
+            return await self._batches.outcome(call.bound, call.job, receipt, item)
+        assert isinstance(handler, RemoteJobs)
+        return await RemoteWaiter(handler, context, self._services.sleep).result(receipt)
 
     async def _still_there(self, receipt: Receipt, why: str) -> StillRunningError:
         text = self._services.redactor.text(why)
@@ -290,23 +313,30 @@ class _Payment:
 
     async def _recover(self, claim: Claim, context: JobContext) -> JobResult:
         """A dead process had sent this: ask the provider whether it knows the job before anything else."""
-        handler = self._call.bound.handler
-        if not isinstance(handler, FindsJobs) or claim.previous is None:
+        bound, planned = self._call.bound, claim.record.receipt  # written before a batch leaves
+        if not isinstance(bound.handler, FindsBatches if planned else FindsJobs) or claim.previous is None:
             await self._book.lost("the process that sent the request died before the answer")
             raise UnknownOutcomeError(self._question(), ref=self._book.ref)
         try:
             since = await self._book.since(claim.previous)
-            found = await handler.find(self._call.request, since, context)
+            found = await self._find(planned, since, context)
         except ProviderError as error:
             text = f"{self._question()} (asking {self._book.ref} for it failed: {error})"
             raise UnknownOutcomeError(self._services.redactor.text(text), ref=self._book.ref) from error
         if isinstance(found, Receipt):
-            return await self._submitted(found, context)
+            return await self._submitted(found, context, planned.key if planned else "")
         if isinstance(found, JobResult):
             return await self._succeed(found)
         await self._book.lost("the provider knows no such job: it was not accepted", sent=Sent.NOT_SENT)
         self._book.begin(await self._book.reclaim())
         return await self._send(self._context())
+
+    async def _find(self, planned: Receipt | None, since: float, context: JobContext) -> Receipt | JobResult | None:
+        call, handler = self._call, self._call.bound.handler
+        if planned is not None:
+            return await self._batches.find(call.bound, call.job, planned)
+        assert isinstance(handler, FindsJobs)
+        return await handler.find(call.request, since, context)
 
     async def _succeed(self, result: JobResult) -> JobResult:
         try:
@@ -319,20 +349,12 @@ class _Payment:
 
     async def _abort(self, receipt: Receipt, context: JobContext) -> None:
         """Tell the provider to stop, unless somebody else (a task or a process) waits for this very job."""
-        if await self._book.is_awaited() or self._flight.twins:
-            await self._book.told(self._book.event("job.left", job_id=receipt.job_id))
-            return
-        try:
-            async with asyncio.timeout(ABORT_SECONDS):
-                outcome = await self._services.host.abort(
-                    AbortCall(self._call.bound.handler, receipt, context, self._call.bound.simulated)
-                )
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises here, the receipt must stay
-            outcome = AbortOutcome.UNKNOWN
-            self._services.log.warning("job.abort_failed", job=self._call.job.id, error=type(error).__name__)
-        event = self._book.event("job.aborted", outcome=outcome.value, job_id=receipt.job_id)
-        # not stopped: it stays `submitted`, and a resume polls it
-        await (self._book.stopped(event) if outcome is AbortOutcome.STOPPED else self._book.told(event))
+        outcome: AbortOutcome | None = None
+        if is_batch(receipt):
+            outcome = await self._batches.leave(receipt, self._book.key, wanted=bool(self._flight.twins))
+        elif not (await self._book.is_awaited() or self._flight.twins):
+            outcome = await abort_remote(self._services, self._call.bound, receipt, context)
+        await self._book.aborted(receipt, outcome)
 
     async def _decide(self, record: CallRecord, error: ProviderError | None = None) -> None:
         """Return when the call is to be sent again; raise when that is for the user to say."""
@@ -357,14 +379,3 @@ class _Payment:
 
     def _paid(self, result: JobResult, *, reused: bool) -> Paid:
         return Paid(self._book.key, self._book.sample, result, reused=reused, attempts=self._book.attempts)
-
-
-async def _to_the_end(work: Coroutine[object, object, None]) -> None:
-    """Finish the record although the task is being cancelled, even more than once."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():
-                raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from callsheet.artifacts import Artifact
+from callsheet.batching import takes_batches
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.expansion import Cell, Expansion
 from callsheet.jobs import CallWarning, JobResult, WarningKind
@@ -68,6 +69,7 @@ class PlannedJob:
     upstream: tuple[str, ...]
     key: str = ""
     warnings: tuple[CallWarning, ...] = ()
+    dispatch: str = "call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,4 +245,5 @@ class Planner:
             upstream=cell.upstream,
             key=key,
             warnings=warnings,
+            dispatch=compiled.producer.dispatch if bound is not None and takes_batches(bound) else "call",
         )

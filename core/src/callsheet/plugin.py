@@ -34,6 +34,7 @@ from callsheet.handler import (
     AbortsRemoteJobs,
     Batches,
     BatchItem,
+    FindsBatches,
     FindsJobs,
     Handler,
     HandlerSpec,
@@ -84,7 +85,15 @@ from callsheet.money import Cost, PriceRow
 from callsheet.reply_errors import kind_of_status, reply_error, retry_after, sent_of_status
 from callsheet.secrets import Secret, SecretResolver, SecretScope
 from callsheet.storage import Event
-from callsheet.streams import ReasoningDelta, StreamEvent, StreamFinished, StreamUsage, TextDelta, ToolCallDelta
+from callsheet.streams import (
+    ImageDelta,
+    ReasoningDelta,
+    StreamEvent,
+    StreamFinished,
+    StreamUsage,
+    TextDelta,
+    ToolCallDelta,
+)
 
 __all__ = [
     "AbortCall",
@@ -111,6 +120,7 @@ __all__ = [
     "FilePart",
     "FileRef",
     "Files",
+    "FindsBatches",
     "FindsJobs",
     "FormFile",
     "Handler",
@@ -120,6 +130,7 @@ __all__ = [
     "HttpLimits",
     "HttpReply",
     "HttpStream",
+    "ImageDelta",
     "ImageInputs",
     "Inputs",
     "InvalidRequestError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 from functools import cache, partial
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from callsheet.jobs import AbortOutcome, JobResult, Receipt
     from callsheet.models import ModelInfo
     from callsheet.storage import Event
+    from callsheet.streams import StreamEvent
 
 __all__ = ["Extra", "PluginHost", "remedy_of"]
 
@@ -211,12 +212,20 @@ class PluginHost:
 
         Lets through what the handler raises. Raises MalformedOutputError (sent: unknown) for an answer of another type.
         """
-        from callsheet.jobs import JobResult, Receipt
+        return await _invoked(self._asked(call), call)
 
+    def stream(self, call: InvokeCall) -> AsyncIterator[StreamEvent] | Awaitable[JobResult | Receipt]:
+        """Begin one streamed attempt: the handler's events, of which no hook hears.
+
+        Or the answer to await, as from `invoke`, when a plugin's hook performs it or the handler has no `stream`.
+        """
+        waiting = self._asked(call)
+        handler: Any = call.handler
+        return handler.stream(call.request, call.context) if waiting is None else _invoked(waiting, call)
+
+    def _asked(self, call: InvokeCall) -> object:
         asked = _core_hooks() if call.simulated else self._pluggy().hook
-        waiting = asked.callsheet_invoke(call=call)
-        answer: JobResult | Receipt = await _answer(waiting, (JobResult, Receipt), "invoke", call.handler)
-        return answer
+        return asked.callsheet_invoke(call=call)
 
     async def abort(self, call: AbortCall) -> AbortOutcome:
         """Stop a remote job; CLIENT_SIDE_ONLY when its handler cannot tell the provider. Lets through what is raised."""
@@ -288,7 +297,7 @@ class _Aside(TextIOBase):
 @cache
 def _core_hooks() -> Any:
     """The core's own implementations, which come last: they call the handler."""
-    from callsheet.handler import AbortsRemoteJobs, Invokes, RemoteJobs
+    from callsheet.handler import AbortsRemoteJobs, Invokes, RemoteJobs, Streams
     from callsheet.hookspecs import hookimpl
     from callsheet.jobs import AbortOutcome
 
@@ -297,7 +306,9 @@ def _core_hooks() -> Any:
 
     class CoreHooks:
         @hookimpl(trylast=True)
-        def callsheet_invoke(self, call: InvokeCall) -> Awaitable[JobResult | Receipt]:
+        def callsheet_invoke(self, call: InvokeCall) -> Awaitable[JobResult | Receipt] | None:
+            if call.streaming and isinstance(call.handler, Streams):
+                return None  # nobody wants to perform it instead: `PluginHost.stream` reads the handler's events
             if isinstance(call.handler, RemoteJobs):
                 return call.handler.submit(call.request, call.context)
             if isinstance(call.handler, Invokes):
@@ -311,6 +322,13 @@ def _core_hooks() -> Any:
             return client_side_only()
 
     return CoreHooks()
+
+
+async def _invoked(waiting: object, call: InvokeCall) -> JobResult | Receipt:
+    from callsheet.jobs import JobResult, Receipt
+
+    answer: JobResult | Receipt = await _answer(waiting, (JobResult, Receipt), "invoke", call.handler)
+    return answer
 
 
 async def _answer(waiting: object, wanted: tuple[type, ...], hook: str, handler: object) -> Any:

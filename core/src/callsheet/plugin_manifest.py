@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from callsheet.models import ModelInfo, Operation
     from callsheet.money import PriceRow
 
-__all__ = ["MANIFEST_NAME", "PLUGIN_API", "PROVIDES", "ModelRow", "PluginManifest", "ProviderTable", "model_row"]
+__all__ = [
+    "MANIFEST_NAME",
+    "PLUGIN_API",
+    "PROVIDES",
+    "BatchLimits",
+    "ModelRow",
+    "PluginManifest",
+    "ProviderTable",
+    "model_row",
+]
 
 PLUGIN_API = 1
 MANIFEST_NAME = "plugin.toml"
@@ -44,6 +53,7 @@ _ROW = (
     "data",
 )
 _PRICE = ("per", "usd", "as_of", "source")
+_BATCH = ("max_requests", "max_bytes", "price_factor")
 
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _WIRE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -61,12 +71,21 @@ class ModelRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How much the vendor takes in one batch, and what a call in it costs: `price_factor` times its usual price."""
+
+    max_requests: int
+    max_bytes: int
+    price_factor: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderTable:
     """The `[provider]` table of a plugin.
 
     `origin` is the URL that may see the secrets, `origin_env` the environment variable which overrides it, `rate_keys`
     say how finely the vendor counts calls (out of model, operation, wire; none: all calls of the provider together).
-    With `open_models` every model name is taken, not only those with a row.
+    With `open_models` every model name is taken, not only those with a row. `batch` is None when it takes no batches.
     """
 
     name: str
@@ -78,6 +97,7 @@ class ProviderTable:
     idempotency_key: bool = False
     rate_keys: tuple[str, ...] = ()
     open_models: bool = False
+    batch: BatchLimits | None = None
 
 
 _PROVIDER = tuple(field.name for field in fields(ProviderTable))
@@ -176,7 +196,20 @@ def _provider(table: Table) -> ProviderTable:
         idempotency_key=table.flag("idempotency_key"),
         rate_keys=table.choices("rate_keys", RATE_KEYS),
         open_models=table.flag("open_models"),
+        batch=_batch(table.table("batch")) if "batch" in table else None,
     )
+
+
+def _batch(table: Table) -> BatchLimits:
+    table.only(_BATCH)
+    requests = table.whole("max_requests", least=1, most=10_000_000)
+    size = table.whole("max_bytes", least=1, most=1 << 50)
+    if requests is None or size is None:
+        raise table.error("needs max_requests and max_bytes: what the vendor takes in one batch")
+    factor = table.values.get("price_factor", 1)
+    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 <= factor <= 1:
+        raise table.error("price_factor must be a number from 0 to 1: 0.5 for half the usual price")
+    return BatchLimits(requests, size, Decimal(str(factor)))
 
 
 def model_row(raw: Mapping[str, object], provider: str, plugin: str, *, file: str = MANIFEST_NAME) -> ModelInfo:

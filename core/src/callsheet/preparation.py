@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from callsheet.artifacts import Artifact, FileRef
+from callsheet.batching import group_of, one_by_one
 from callsheet.bindings import BoundChoice, CompiledProducer, Scope, evaluate, values_for
 from callsheet.digests import digest, json_ready
 from callsheet.errors import CallsheetError, ConfigError, PluginError
@@ -28,7 +29,8 @@ KEY_VERSION = 1
 class PreparedCall:
     """A request that is ready to be paid for. `identity` is the cache key's material without the sample.
 
-    `parts` are digests of what the request was made from, so that a later plan can say what changed.
+    `parts` are digests of what the request was made from, so that a later plan can say what changed. `group` is that
+    of its batch; empty for a call that is sent by itself.
     """
 
     bound: BoundHandler
@@ -38,6 +40,7 @@ class PreparedCall:
     identity: Mapping[str, object]
     parts: Mapping[str, str]
     cost: Cost
+    group: str = ""
     _keys: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     def key(self, sample: int) -> str:
@@ -68,8 +71,11 @@ class Samples:
         return self._taken[mark] - 1
 
 
-def prepare_call(bound: BoundHandler, job: Job, *, salt: str = "") -> PreparedCall:
-    """Map a job to its request and derive digests, price and key material. Raises CallsheetError; sends nothing."""
+def prepare_call(bound: BoundHandler, job: Job, *, salt: str = "", batch: bool = False) -> PreparedCall:
+    """Map a job to its request and derive digests, price and key material. Raises CallsheetError; sends nothing.
+
+    `batch` asks for a batch; where that cannot be, the call has a warning.
+    """
     request = bound.prepare(job)
     body = json_ready(request.body)
     identity = {
@@ -93,8 +99,13 @@ def prepare_call(bound: BoundHandler, job: Job, *, salt: str = "") -> PreparedCa
     given = json_ready(job.inputs)
     assert isinstance(given, dict)
     parts |= {f"inputs.{name}": digest(value) for name, value in given.items() if value not in ([], None)}
+    group = group_of(bound, request) if batch else ""
+    if batch and not group and not bound.simulated:
+        request = replace(request, warnings=(*request.warnings, one_by_one(bound)))
     cost = FREE if bound.simulated else estimate(job.model.price, request.units)
-    return PreparedCall(bound, job, request, digest({"ref": str(job.ref), "body": body}), identity, parts, cost)
+    if group and bound.batch is not None:
+        cost = cost.times(bound.batch.price_factor)
+    return PreparedCall(bound, job, request, digest({"ref": str(job.ref), "body": body}), identity, parts, cost, group)
 
 
 class Preparer:
@@ -194,7 +205,8 @@ class Preparer:
         values = values_for(choice, scope, operation, where)
         options = {name: evaluate(b, scope, f"{where}.options.{name}") for name, b in choice.options.items()}
         job = self._job(cell, bound, operation, parse_inputs(operation, values, where), options)
-        return prepare_call(bound, job, salt=self._salt)
+        batch = compiled.producer.dispatch == "batch" and choice is compiled.choices[0]
+        return prepare_call(bound, job, salt=self._salt, batch=batch)
 
     def _scope(self, cell: Cell, results: Mapping[str, tuple[Artifact, ...]]) -> Scope:
         expansion = self._expansion

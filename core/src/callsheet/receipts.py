@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from callsheet.batch_watch import batch_context, batch_handler, outcome_of
+from callsheet.batching import is_batch
 from callsheet.digests import json_ready
 from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderError, Sent
 from callsheet.failures import failure_of
-from callsheet.handler import RemoteJobs
+from callsheet.handler import BatchItem, RemoteJobs
 from callsheet.inputs import blank_inputs
-from callsheet.jobs import Job, JobResult, Receipt
+from callsheet.jobs import CallWarning, Job, JobResult, ProviderRequest, Receipt, WarningKind
+from callsheet.models import ModelRef, Operation
 from callsheet.registry import BoundHandler
 from callsheet.result_check import check_result
 from callsheet.services import Services
-from callsheet.storage import CallState
-from callsheet.stores.ledger import Claim
+from callsheet.storage import CallRecord, CallState
+from callsheet.stores.ledger import Claim, NewCall
+from callsheet.stores.records import decode_expects, encode_mapping
 from callsheet.waiting import RemoteWaiter
 
 __all__ = ["settle_receipt"]
@@ -23,11 +27,13 @@ async def settle_receipt(services: Services, bound: BoundHandler, receipt: Recei
 
     Raises ConfigError while another process waits for it, ProviderError as the job ended.
     """
+    if receipt.version != 1:
+        raise ConfigError(f"the receipt is of version {receipt.version}, this callsheet reads version 1: upgrade it")
+    if is_batch(receipt):
+        return await _settle_batch(services, bound, receipt)
     handler = bound.handler
     if not isinstance(handler, RemoteJobs):
         raise PluginError(f"{bound.plugin} has no remote jobs for {bound.ref}", plugin=bound.plugin)
-    if receipt.version != 1:
-        raise ConfigError(f"the receipt is of version {receipt.version}, this callsheet reads version 1: upgrade it")
     claim = await _claim(services, bound, receipt)
     if claim.verdict == "done":
         assert claim.record.result is not None
@@ -53,6 +59,69 @@ async def settle_receipt(services: Services, bound: BoundHandler, receipt: Recei
         # A call that has ended stays as it is; any other is left to whoever asks next.
         await services.ledger.let_go(receipt.key, epoch)
     return result
+
+
+async def _settle_batch(services: Services, bound: BoundHandler, receipt: Receipt) -> JobResult:
+    """Wait for the batch and record each of its calls: the artifacts of all that succeeded, in the calls' order.
+
+    A call that failed is a warning; when none succeeded, the first error is raised.
+    """
+    calls = await services.ledger.batch_calls(receipt.key)
+    if not calls:
+        text = f"no call of the batch {receipt.job_id} is in this project's ledger: resume it where it was sent"
+        raise ConfigError(text)
+    handler = batch_handler(bound)
+    ended: dict[str, JobResult | ProviderError] = {c.key: c.result for c in calls if c.result is not None}
+    claims = {c.key: await _take_over(services, c, receipt) for c in calls if not c.state.final}
+    items = [BatchItem(claim.key, _request_of(claim)) for claim in claims.values()]
+    job = Job(receipt.key[:12], receipt.ref, bound.info, receipt.operation, blank_inputs(receipt.operation))
+    context = batch_context(services, bound, job, receipt.key)
+    try:
+        if items:
+            waiter = RemoteWaiter(handler, context, services.sleep)
+            await waiter.over(receipt)
+            answers = await waiter.patiently(lambda: handler.collect_batch(receipt, items, context))
+            for item in items:
+                outcome = ended[item.key] = outcome_of(bound, receipt, answers.get(item.key))
+                await _record(services, claims[item.key], item, outcome)
+    finally:
+        for claim in claims.values():
+            await services.ledger.let_go(claim.key, claim.epoch)
+    results = [outcome for outcome in ended.values() if isinstance(outcome, JobResult)]
+    errors = [outcome for outcome in ended.values() if isinstance(outcome, ProviderError)]
+    if errors and not results:
+        raise errors[0]
+    warnings = tuple(CallWarning(WarningKind.OTHER, services.redactor.text(str(error))) for error in errors)
+    return JobResult(tuple(a for result in results for a in result.artifacts), warnings=warnings)
+
+
+async def _take_over(services: Services, call: CallRecord, receipt: Receipt) -> CallRecord:
+    given = (call.ref, call.operation, call.job, call.run, call.request_digest, encode_mapping(call.request))
+    claim = (await services.ledger.claim_many([(NewCall(call.key, *given), ())]))[0]
+    if claim.verdict != "taken_over":
+        raise ConfigError(f"another process of this project waits for {receipt.ref} batch {receipt.job_id} already")
+    if claim.record.state is not CallState.SUBMITTED:
+        await services.ledger.advance(call.key, claim.record.epoch, CallState.SUBMITTED, receipt=receipt)
+    return claim.record
+
+
+def _request_of(call: CallRecord) -> ProviderRequest:
+    """The call's request as the ledger has it; files are their digests."""
+    body, expects = call.request.get("body"), call.request.get("expects")
+    ref, operation = ModelRef.parse(call.ref), Operation(call.operation)
+    return ProviderRequest(ref, operation, body if isinstance(body, dict) else {}, decode_expects(expects))
+
+
+async def _record(services: Services, call: CallRecord, item: BatchItem, outcome: JobResult | ProviderError) -> None:
+    try:
+        if isinstance(outcome, ProviderError):
+            raise outcome
+        check_result(item.request.expects, outcome, services.blobs, call.ref)
+        await services.ledger.advance(call.key, call.epoch, CallState.SUCCEEDED, result=outcome)
+    except ProviderError as error:
+        failure = failure_of(error, services.redactor.text)
+        state = CallState.UNKNOWN if error.sent is Sent.UNKNOWN else CallState.FAILED
+        await services.ledger.advance(call.key, call.epoch, state, failure=failure)
 
 
 async def _claim(services: Services, bound: BoundHandler, receipt: Receipt) -> Claim:

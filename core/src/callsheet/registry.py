@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from callsheet.access import Access, access_of, borrowed_access
 from callsheet.catalog import Catalog
 from callsheet.context import WarmStart
 from callsheet.discovery import DENY_VARIABLE, FoundPlugin, normalised
@@ -19,9 +20,10 @@ from callsheet.handler_choice import choose_spec, wires_of
 from callsheet.jobs import Job, ProviderRequest
 from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.plugin_host import PluginHost
+from callsheet.plugin_manifest import BatchLimits
 from callsheet.secrets import SecretScope
-from callsheet.settings import ProviderSettings, Settings
-from callsheet.toml_tables import near_or_known, plain, quoted, url_problem
+from callsheet.settings import Settings
+from callsheet.toml_tables import near_or_known, plain, quoted
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -38,7 +40,7 @@ class BoundHandler:
 
     `preparer` maps a job, `handler` performs it (the same one for live calls). `mapping` is `unchecked` when a mocked
     call is mapped by the stand-in, because the provider's own plugin is not installed. `secrets` are the names that the
-    performer may ask for, `origin` is its base URL, `rate_key` what the vendor counts together; `plugin` and
+    performer may ask for (the provider's key first), `origin` is its base URL, `rate_key` what the vendor counts together; `plugin` and
     `plugin_version` are the performer's distribution, `prepared_by` the preparer's.
     """
 
@@ -49,18 +51,25 @@ class BoundHandler:
     preparer: Handler
     spec: HandlerSpec
     mapping: Mapped
-    secrets: frozenset[str]
+    secrets: tuple[str, ...]
     origin: str
     rate_key: str
     plugin: str
     plugin_version: str
     cache_version: int
     prepared_by: str = ""
+    batch: BatchLimits | None = None
 
     @property
     def remote(self) -> bool:
         """True when a call is submitted, polled and collected."""
         return isinstance(self.handler, RemoteJobs)
+
+    @property
+    def asker(self) -> str:
+        """Who asks for secrets, in messages: the plugin, with the provider that borrows its wire."""
+        borrowed = self.handler is self.preparer and ":" in self.info.wire
+        return f"{self.plugin} (for {self.ref.provider})" if borrowed else self.plugin
 
     @property
     def simulated(self) -> bool:
@@ -174,8 +183,7 @@ class Registry:
             what = "has neither invoke nor submit, poll and collect"
             message = f"{performer.plugin.label}: the handler of {ref} ({type(performer.handler).__name__}) {what}"
             raise PluginError(message, plugin=performer.plugin.distribution)
-        stands_in = mapping == "unchecked" or performer is not preparer
-        provider = performer.plugin.provider if stands_in else ref.provider
+        access = self._access(ref.provider, info, performer)
         return BoundHandler(
             ref=ref,
             info=info,
@@ -184,9 +192,10 @@ class Registry:
             preparer=preparer.handler,
             spec=performer.spec,
             mapping=mapping,
-            secrets=_secrets(performer),
-            origin=self._origin(provider, performer),
-            rate_key=_rate_key(provider, ref, info, performer.plugin),
+            secrets=access.secrets,
+            origin=access.origin,
+            rate_key=access.rate_key,
+            batch=access.batch,
             plugin=performer.plugin.distribution,
             plugin_version=performer.plugin.version,
             cache_version=preparer.spec.cache_version,
@@ -195,17 +204,14 @@ class Registry:
 
     def _info(self, ref: ModelRef, operation: Operation) -> ModelInfo:
         info = self._catalog.get(ref)
-        if info is None:
+        if info is None and ref.provider not in self._catalog.lent():
             plugin = self._plugin_of(ref.provider)
-            found = [each for each in self._host.models(ref.provider) if each.model == ref.model]
-            table = plugin.manifest.provider if plugin.manifest is not None else None
-            if found:
-                info = found[0]
-            elif table is not None and table.open_models:
-                info = ModelInfo(ref.provider, ref.model, operation, plugin=plugin.distribution)
-            else:
-                hint = self._catalog.hint(ref)
-                raise _UnresolvedError(f"{plugin.label} has no model {ref.model!r} of {ref.provider}{hint}")
+            info = next((each for each in self._host.models(ref.provider) if each.model == ref.model), None)
+        if info is None:
+            info = self._catalog.open_row(ref, operation)
+        if info is None:
+            hint = self._catalog.hint(ref)
+            raise _UnresolvedError(f"{plugin.label} has no model {ref.model!r} of {ref.provider}{hint}")
         if info.operation != operation:
             raise ConfigError(f"{ref} does {info.operation}, and not {operation}: choose another model or operation")
         return info
@@ -213,7 +219,12 @@ class Registry:
     def _performer(self, ref: ModelRef, info: ModelInfo) -> _Performer:
         lender, colon, wire = info.wire.rpartition(":")
         provider = lender if colon else ref.provider
-        plugin = self._plugin_of(provider)
+        try:
+            plugin = self._plugin_of(provider)
+        except _UnresolvedError as error:
+            if provider == ref.provider:
+                raise
+            raise _UnresolvedError(f"{ref} needs the wire {info.wire}: {error}", missing=True) from None
         if colon and lender != ref.provider and (plugin.manifest is None or wire not in plugin.manifest.wires):
             exported = ", ".join(plugin.manifest.wires if plugin.manifest else ()) or "none"
             raise ConfigError(f"{ref}: {plugin.label} exports no wire {wire!r} (it exports: {exported})")
@@ -243,7 +254,7 @@ class Registry:
         if provider in hints:
             hint = f": pip install {hints[provider]}"
         else:
-            hint = near_or_known(provider, sorted({*hints, *self._catalog.providers()}))
+            hint = near_or_known(provider, sorted({*hints, *self._catalog.providers(), *self._catalog.lent()}))
         raise _UnresolvedError(f"no plugin provides {quoted(provider)}{hint}", missing=True)
 
     def _simulator(self) -> FoundPlugin:
@@ -277,20 +288,12 @@ class Registry:
             self._handlers[key] = handler
         return self._handlers[key]
 
-    def _origin(self, provider: str, performer: _Performer) -> str:
-        table = performer.plugin.manifest.provider if performer.plugin.manifest is not None else None
-        variable = table.origin_env if table is not None and not performer.borrowed else ""
-        from_environ = self._environ.get(variable, "").strip().rstrip("/") if variable else ""
-        if from_environ:
-            problem = url_problem(from_environ)
-            if problem:
-                raise ConfigError(f"the environment variable {variable} {problem}")
-            return from_environ
-        configured = self._settings.providers.get(provider, ProviderSettings()).base_url.rstrip("/")
-        if performer.borrowed and not configured:
-            where = f"[providers.{provider}]"
-            raise ConfigError(f"{provider} uses a wire of {performer.plugin.label}: write its base_url into {where}")
-        return configured or (table.origin if table is not None else "")
+    def _access(self, provider: str, info: ModelInfo, performer: _Performer) -> Access:
+        if not performer.borrowed:
+            return access_of(performer.plugin, info, self._settings, self._environ)
+        owner = self._host.discovery.owner(provider)
+        usable = owner if owner is not None and owner.usable else None
+        return borrowed_access(provider, usable, performer.plugin, self._settings, self._environ)
 
     async def warm_start(
         self,
@@ -348,18 +351,6 @@ class Registry:
 
 def _simulates(plugin: FoundPlugin) -> bool:
     return plugin.manifest is not None and plugin.manifest.simulates
-
-
-def _secrets(performer: _Performer) -> frozenset[str]:
-    table = performer.plugin.manifest.provider if performer.plugin.manifest is not None else None
-    # A key belongs to its own provider: who borrows only the wire does not get it.
-    return frozenset() if table is None or performer.borrowed else frozenset(table.secrets)
-
-
-def _rate_key(provider: str, ref: ModelRef, info: ModelInfo, plugin: FoundPlugin) -> str:
-    table = plugin.manifest.provider if plugin.manifest is not None else None
-    parts = {"model": ref.model, "operation": str(info.operation), "wire": info.wire}
-    return "/".join([provider, *(parts[name] for name in (table.rate_keys if table is not None else ()))])
 
 
 def _no_environment(ref: ModelRef) -> ConfigError:

@@ -12,6 +12,7 @@ from callsheet.artifacts import Artifact
 from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
 from callsheet.expansion import Cell, Expansion
 from callsheet.failures import failure_of
+from callsheet.gathering import Gathering, NotStartedError
 from callsheet.jobs import CallWarning, JobResult, WarningKind
 from callsheet.pay_once import OnUnknown, Paid, PayOnce, StillRunningError, Ticket, UnknownOutcomeError
 from callsheet.plan import PriorParts, stale_reason, strict_problems
@@ -91,15 +92,18 @@ class Runner:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _slots: int = 0
     _stopping: bool = False
+    _gathering: Gathering = field(init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> Mapping[str, JobOutcome]:
         """Every job's outcome. When cancelled, tells the providers of what is under way, records, and raises."""
         self._prepare_graph()
         self._slots = self.options.concurrency
+        self._gathering = Gathering(self.services, self.expansion, self._wake.set)
         try:
             while len(self.outcomes) < len(self.expansion.cells):
                 self._start_ready()
+                self._gathering.close_ready(self.outcomes.keys())
                 if len(self.outcomes) < len(self.expansion.cells):
                     await self._wake.wait()
                     self._wake.clear()
@@ -139,6 +143,8 @@ class Runner:
         except asyncio.CancelledError:
             self._settle(JobOutcome(cell.id, JobStatus.CANCELLED, detail="the run was cancelled"))
             raise
+        except NotStartedError as error:
+            outcome = JobOutcome(cell.id, JobStatus.SKIPPED, detail=str(error))
         except CallsheetError as error:
             outcome = await self._failed(cell, error)
         except Exception as error:
@@ -150,10 +156,12 @@ class Runner:
 
     def _settle(self, outcome: JobOutcome) -> None:
         self.outcomes[outcome.id] = outcome
+        self._gathering.settled(self.expansion.cells[outcome.id])
         if outcome.status.good:
             self._results[outcome.id] = outcome.artifacts
         elif self.options.fail_fast and outcome.status is not JobStatus.BLOCKED:
             self._stopping = True
+            self._gathering.dismiss()
         for dependant in self._dependants.get(outcome.id, ()):
             self._waiting[dependant] -= 1
             if self._waiting[dependant] == 0 and dependant not in self.pinned:
@@ -194,7 +202,8 @@ class Runner:
         warnings = prepared.warnings
         for number, (call, sample) in enumerate(zip(prepared.calls, samples, strict=True)):
             note = {**self._note(cell, call, warnings), "reason": reason.value, "detail": detail}
-            ticket = Ticket(self.run_id, self.options.on_unknown, slot.park, self.sheet, note)
+            seat = self._gathering.seat(cell, call)
+            ticket = Ticket(self.run_id, self.options.on_unknown, slot.park, self.sheet, note, seat)
             try:
                 paid = await self.pay_once.perform(call, sample, ticket)
             except ProviderError as error:
@@ -285,7 +294,8 @@ def _may_fall_back(error: ProviderError) -> bool:
 
 
 def _how(call: PreparedCall) -> dict[str, object]:
-    return {"mode": call.bound.mode.value, "mapping": call.bound.mapping, "mocked": call.bound.simulated}
+    how = {"mode": call.bound.mode.value, "mapping": call.bound.mapping, "mocked": call.bound.simulated}
+    return {**how, **({"dispatch": "batch"} if call.group else {})}
 
 
 def _optional(failure: Failure) -> dict[str, object]:

@@ -38,7 +38,7 @@ class Runtime:
             try:
                 await self.registry.warm_start(
                     list(cold.values()),
-                    secrets=lambda bound: self.services.scope(bound.plugin, bound.secrets),
+                    secrets=lambda bound: self.services.scope(bound.asker, bound.secrets),
                     timeout=WARM_START_SECONDS,
                 )
             except CallsheetError as error:

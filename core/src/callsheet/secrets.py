@@ -7,7 +7,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 from urllib.parse import quote, quote_plus
 
@@ -129,10 +129,9 @@ class Redactor:
     def add(self, secret: Secret) -> None:
         """Mask this secret from now on, plain, quoted, escaped, in hex and in base64. Very short ones are left alone."""
         value = secret.reveal()
-        if len(value) < _SHORTEST:
+        if len(value) < _SHORTEST or value in self._forms:
             return
-        forms = _forms_of(value)
-        self._forms |= forms
+        self._forms |= _forms_of(value)
         longest_first = sorted(self._forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(re.escape(form) for form in longest_first))
 
@@ -183,9 +182,12 @@ def _base64_forms(raw: bytes) -> set[str]:
 
 
 class SecretScope:
-    """What one plugin may look up: the names its manifest declares. Everything handed out is known to the redactor."""
+    """What one plugin may look up: the names its manifest declares. Everything handed out is known to the redactor.
 
-    def __init__(self, resolver: SecretResolver, redactor: Redactor, declared: frozenset[str], owner: str) -> None:
+    For a borrowed wire it is the one name in `[providers.NAME] secret`, and never one of the lender's.
+    """
+
+    def __init__(self, resolver: SecretResolver, redactor: Redactor, declared: Collection[str], owner: str) -> None:
         self._resolver = resolver
         self._redactor = redactor
         self._declared = declared
@@ -194,11 +196,20 @@ class SecretScope:
     async def get(self, name: str) -> Secret | None:
         """The secret or None. Raises ConfigError for a name that the plugin's manifest does not declare."""
         if name not in self._declared:
-            raise ConfigError(f"{self._owner} asked for the secret {name}, which its plugin.toml does not declare")
+            where = "its plugin.toml (for a lent wire, `secret` in callsheet.toml)"
+            raise ConfigError(f"{self._owner} asked for the secret {name}, which {where} does not declare")
         secret = await self._resolver.get(name)
         if secret is not None:
             self._redactor.add(secret)
         return secret
+
+    async def key(self) -> Secret | None:
+        """The provider's key, whatever it is called: the first declared name. None when nothing is declared.
+
+        Raises ConfigError (exit code 3) that says how to set it when it is declared and there is none.
+        """
+        name = next(iter(self._declared), None)
+        return None if name is None else await self.require(name)
 
     async def require(self, name: str) -> Secret:
         """The secret. Raises ConfigError (exit code 3) that says how to set it when there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,9 @@ from callsheet.registry import BoundHandler
 from callsheet.secrets import Redactor, SecretResolver, SecretScope
 from callsheet.stores.blobs import LocalBlobs
 from callsheet.stores.ledger import Ledger
+from callsheet.transfer.download import GuardedTransfer
+from callsheet.transfer.endpoint import Endpoint
+from callsheet.transfer.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -64,6 +67,7 @@ class Services:
     secrets: SecretResolver
     redactor: Redactor
     state: Path
+    connections: ConnectionPool = field(default_factory=ConnectionPool)
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
 
@@ -72,7 +76,24 @@ class Services:
         """The library's logger, made when it is first used."""
         return library_log(self.redactor)
 
-    def scope(self, plugin: str, declared: frozenset[str]) -> SecretScope:
+    @cached_property
+    def keeper(self) -> Keeper:
+        """Stores what calls give."""
+        return Keeper(self.blobs, self.sleep, self.log.warning)
+
+    def transfer(self, origin: str) -> GuardedTransfer:
+        """HTTP to one origin (its `endpoint`), and the way in for files; the same object for all calls of a provider."""
+        if origin not in self._transfers:
+            self._transfers[origin] = GuardedTransfer(
+                Endpoint(self.connections, origin), self.connections, self.keeper.keep
+            )
+        return self._transfers[origin]
+
+    @cached_property
+    def _transfers(self) -> dict[str, GuardedTransfer]:
+        return {}
+
+    def scope(self, plugin: str, declared: Collection[str]) -> SecretScope:
         """The secrets that one plugin may look up."""
         return SecretScope(self.secrets, self.redactor, declared, plugin)
 
@@ -88,6 +109,7 @@ class Services:
         accepted: Callable[[str], Awaitable[None]],
     ) -> JobContext:
         """The services for one attempt of one call."""
+        transfer = self.transfer(bound.origin)
         return JobContext(
             job=job,
             key=key,
@@ -95,11 +117,13 @@ class Services:
             sample=sample,
             attempt=attempt,
             origin=bound.origin,
-            secrets=self.scope(bound.plugin, bound.secrets),
+            secrets=self.scope(bound.asker, bound.secrets),
             files=self.blobs,
+            http=transfer.endpoint,
+            transfer=transfer,
             log=self.log.bind(job=job.id, ref=str(job.ref), attempt=attempt),
             workspace=self.state / "plugins" / bound.plugin,
             clock=self.clock,
             accepted=accepted,
-            store=Keeper(self.blobs, self.sleep, self.log.warning).keep,
+            store=self.keeper.keep,
         )

@@ -12,9 +12,15 @@ __all__ = ["ProviderSettings", "Settings"]
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One provider's settings: where it is reached."""
+    """One provider's settings: where it is reached.
+
+    A provider without a package also says which `wire` of an installed plugin it speaks (`lender:wire`) and, if it wants
+    a key, the name of its `secret`.
+    """
 
     base_url: str = ""
+    wire: str = ""
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)

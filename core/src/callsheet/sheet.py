@@ -27,7 +27,8 @@ _RESERVED = frozenset(
         *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
     }  # no file on Windows
 )
-_OWN_KEYS = ("operation", "models", "for_each", "pin", "options")
+_OWN_KEYS = ("operation", "models", "for_each", "dispatch", "pin", "options")
+_DISPATCH = ("call", "batch")
 SHEET_NAMES = ("sheet.toml", "sheet.json")
 
 
@@ -45,6 +46,7 @@ class Producer:
     """A step: the first of `models` is primary, the rest are fallbacks. `inputs` are raw (templates, references).
 
     `for_each` is `inputs.NAME`, another producer's name or a number as text; `pin` are files that stand in for the results.
+    `dispatch` is `call` (each job by itself) or `batch` (those that are ready together, to the primary model).
     """
 
     name: str
@@ -54,6 +56,7 @@ class Producer:
     options: Mapping[str, object]
     for_each: str = ""
     pin: tuple[str, ...] = ()
+    dispatch: str = "call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,13 @@ class _Reader:
             options=dict(self._table(raw.get("options"), f"{key}.options")),
             for_each=self._for_each(raw.get("for_each", ""), f"{key}.for_each"),
             pin=self._pin(raw.get("pin"), f"{key}.pin"),
+            dispatch=self._dispatch(raw.get("dispatch", _DISPATCH[0]), f"{key}.dispatch"),
         )
+
+    def _dispatch(self, raw: object, key: str) -> str:
+        if raw not in _DISPATCH:
+            raise self._error(f"wants {' or '.join(map(repr, _DISPATCH))}, got {raw!r}", key)
+        return str(raw)
 
     def _operation(self, raw: object, key: str) -> Operation:
         names = [op.value for op in Operation]

@@ -66,6 +66,7 @@ class Failure:
     user_message: str = ""
     docs_url: str = ""
     prompt: str = ""
+    partial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

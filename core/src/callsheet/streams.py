@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from callsheet.jobs import JobResult, Usage
 
 __all__ = [
+    "ImageDelta",
     "ReasoningDelta",
     "StreamEvent",
     "StreamFinished",
@@ -44,6 +45,16 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageDelta:
+    """An earlier state of an image that is still being made: the whole file, not a part of it; `index` counts from 0."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    index: int = 0
+    type: Literal["image.delta"] = "image.delta"
+
+
+@dataclass(frozen=True, slots=True)
 class StreamUsage:
     """Token counts so far."""
 
@@ -59,4 +70,4 @@ class StreamFinished:
     type: Literal["finished"] = "finished"
 
 
-StreamEvent = TextDelta | ReasoningDelta | ToolCallDelta | StreamUsage | StreamFinished
+StreamEvent = TextDelta | ReasoningDelta | ToolCallDelta | ImageDelta | StreamUsage | StreamFinished

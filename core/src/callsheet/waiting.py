@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from callsheet.context import JobContext
 from callsheet.errors import ErrorKind, JobCancelledError, JobFailedError, ProviderError, Sent
-from callsheet.handler import RemoteJobs
+from callsheet.handler import Batches, RemoteJobs
 from callsheet.jobs import JobResult, Receipt, RemoteState, RemoteStatus
 
 __all__ = ["FIRST_WAIT", "LONGEST_WAIT", "PATIENCE", "RemoteWaiter"]
@@ -24,9 +24,9 @@ _PASSING = frozenset({ErrorKind.CONNECTION_FAILED, ErrorKind.TIMEOUT, ErrorKind.
 
 
 class RemoteWaiter:
-    """Polls one remote job until it is final, then collects it."""
+    """Polls one remote job (or batch) until it is final, then collects it."""
 
-    def __init__(self, handler: RemoteJobs, context: JobContext, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, handler: RemoteJobs | Batches, context: JobContext, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._handler = handler
         self._context = context
         self._sleep = sleep
@@ -36,23 +36,23 @@ class RemoteWaiter:
 
         Any other ProviderError means that nobody could ask: the job may still run, and the receipt is still good.
         """
+        await self.over(receipt)
+        assert isinstance(self._handler, RemoteJobs)
+        collect = self._handler.collect
+        return await self.patiently(lambda: collect(receipt, self._context))
+
+    async def over(self, receipt: Receipt) -> None:
+        """Until the job has succeeded. Raises as `result` does."""
         wait = FIRST_WAIT
         while True:
-            status = await self._patiently(lambda: self._handler.poll(receipt, self._context))
+            status = await self.patiently(lambda: self._handler.poll(receipt, self._context))
             if status.terminal:
-                return await self._final(receipt, status)
+                return _check(receipt, status)
             await self._sleep(min(status.poll_after, 60.0) if status.poll_after is not None else wait)
             wait = min(wait * 1.5, LONGEST_WAIT)
 
-    async def _final(self, receipt: Receipt, status: RemoteStatus) -> JobResult:
-        ref = str(receipt.ref)
-        if status.state is RemoteState.FAILED:
-            raise JobFailedError(f"{ref} reports that the job failed: {status.error or 'no reason given'}", ref=ref)
-        if status.state is RemoteState.CANCELLED:
-            raise JobCancelledError(f"{ref} reports that the job was cancelled there", ref=ref, sent=Sent.FINISHED)
-        return await self._patiently(lambda: self._handler.collect(receipt, self._context))
-
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer, asked for again while the failure is a passing one."""
         for failures in range(1, PATIENCE + 1):
             try:
                 return await ask()
@@ -61,3 +61,11 @@ class RemoteWaiter:
                     raise
                 await self._sleep(error.retry_after or min(FIRST_WAIT * 2**failures, LONGEST_WAIT))
         raise AssertionError("unreachable")
+
+
+def _check(receipt: Receipt, status: RemoteStatus) -> None:
+    ref = str(receipt.ref)
+    if status.state is RemoteState.FAILED:
+        raise JobFailedError(f"{ref} reports that the job failed: {status.error or 'no reason given'}", ref=ref)
+    if status.state is RemoteState.CANCELLED:
+        raise JobCancelledError(f"{ref} reports that the job was cancelled there", ref=ref, sent=Sent.FINISHED)

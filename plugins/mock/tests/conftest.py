@@ -86,6 +86,8 @@ class Stage:
             origin="",
             secrets=SecretScope(MappingSecrets({}), Redactor(), frozenset(), "callsheet-mock"),
             files=self.blobs,
+            http=None,  # the simulator sends nothing
+            transfer=None,
             log=library_log(),
             workspace=self.folder / "plugin",
             clock=self.clock,

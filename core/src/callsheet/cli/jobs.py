@@ -63,7 +63,7 @@ async def _row(client: Client, call: CallRecord) -> dict[str, Any]:
         "owner": "dead" if await orphaned(client.runtime, call) else "alive",
         "resume": project_command(client, "resume", call.run) if call.run else "",
         "cancel": project_command(client, "runs", "cancel", call.run) if call.run else "",
-        "receipt": json.loads(encode_receipt(call.receipt)) if call.receipt is not None else None,
+        "receipt": json.loads(encode_receipt(call.receipt)) if call.receipt is not None and call.receipt.job_id else None,
     }
 
 

@@ -42,7 +42,7 @@ def models(
     """List the models that can be called; TEXT is part of the name, title or an alias."""
     discovery, catalog = discover_project(project)
     found = catalog.search(operation=operation, provider=provider, capability=capability, text=" ".join(text))
-    problems = [*discovery.problems, *catalog.problems()]
+    problems = [*discovery.problems, *catalog.provider_problems(), *catalog.problems()]
     if session.json:
         put_json(session, {"models": [_row(info) for info in found], "problems": problems})
         return
@@ -51,6 +51,9 @@ def models(
         put_table(("model", "operation", "price", "aliases", "tier"), rows)
     else:
         say("no model here fits; `callsheet plugins list` shows which plugins are installed")
+    for name, wire in catalog.lent().items():
+        if provider in (None, name):
+            say(f"note: {name} takes every model name, over the wire {wire}")
     for problem in problems:
         say(f"warning: {problem}")
 
@@ -125,7 +128,8 @@ def discover_project(project: Path | None) -> tuple[Discovery, Catalog]:
 
     settings = load_settings(find_project(project or Path.cwd()))
     discovery = discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
-    return discovery, Catalog(discovery, models=settings.models, aliases=settings.aliases)
+    catalog = Catalog(discovery, models=settings.models, aliases=settings.aliases, providers=settings.providers)
+    return discovery, catalog
 
 
 def _price(info: ModelInfo, *, dated: bool = False) -> str:

@@ -68,6 +68,7 @@ def _job(job: PlannedJob) -> dict[str, object]:
         "ref": job.ref,
         "fallbacks": list(job.fallbacks),
         "mapping": job.mapping,
+        "dispatch": job.dispatch,
         "cost": job.cost.as_json(),
         "upstream": list(job.upstream),
     }
@@ -98,6 +99,7 @@ def _why(job: PlannedJob) -> str:
 
 def _model(job: PlannedJob) -> str:
     marks = ["mock"] if job.mode == "mock" else []
+    marks += ["batch"] if job.dispatch == "batch" else []
     marks += ["unchecked"] if job.mapping == "unchecked" else []
     return f"{job.ref} ({', '.join(marks)})" if marks else job.ref
 

@@ -139,6 +139,7 @@ def _card(
         ("needs", ", ".join(map(str, job.get("needs", ())))),
         ("cost", _money(job["cost"]) if "cost" in job else ""),
         ("took", seconds_text(job["finished"] - job["started"]) if {"started", "finished"} <= job.keys() else ""),
+        ("sent", "in a batch" if job.get("dispatch") == "batch" else ""),
         ("ended with", "" if job.get("finish", "stop") in ("stop", "") else str(job["finish"])),
     ]
     return {

@@ -27,7 +27,7 @@ from callsheet.stores.records import (
 )
 from callsheet.stores.writer import Turn
 
-__all__ = ["Change", "Claim", "LostOwnershipError", "NewCall", "Verdict"]
+__all__ = ["Change", "Claim", "LostOwnershipError", "NewCall", "Step", "Verdict"]
 
 Verdict = Literal["claimed", "done", "mine", "held", "taken_over", "unknown"]
 
@@ -104,6 +104,14 @@ class Change:
     failure: Failure | None = None
     attempt: Attempt | None = None
     pick: Pick | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change and the events that tell of it: what several calls do at once."""
+
+    change: Change
+    events: tuple[EventRow, ...]
 
 
 class Claiming:
@@ -228,6 +236,12 @@ def get_many(turn: Turn, keys: Iterable[str]) -> dict[str, CallRecord]:
     rows = turn.db.execute(_SELECT_MANY, (json.dumps(wanted),))
     found = {row[0]: _record(row) for row in rows}
     return {key: found[key] for key in wanted if key in found}
+
+
+def batch_calls(turn: Turn, batch: str) -> list[CallRecord]:
+    """The calls that left in the batch with this key, oldest first."""
+    within = " WHERE key <> ?1 AND receipt IS NOT NULL AND json_extract(receipt, '$.key') = ?1 ORDER BY created, key"
+    return [_record(row) for row in turn.db.execute(_SELECT + within, (batch,))]
 
 
 def open_calls(turn: Turn, run: str | None) -> list[CallRecord]:

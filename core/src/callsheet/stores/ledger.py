@@ -14,13 +14,14 @@ from callsheet.errors import ConfigError
 from callsheet.jobs import Attempt, JobResult, Receipt
 from callsheet.storage import CallRecord, CallState, Event, Failure, RunRecord
 from callsheet.stores import calls, history, waits
-from callsheet.stores.calls import Change, Claim, Claiming, LostOwnershipError, NewCall, Verdict
+from callsheet.stores.calls import Change, Claim, Claiming, LostOwnershipError, NewCall, Step, Verdict
+from callsheet.stores.chats import Chats
 from callsheet.stores.history import EventRow, Pick
 from callsheet.stores.owners import Owner
 from callsheet.stores.records import encode_mapping
 from callsheet.stores.writer import Turn, Writer
 
-__all__ = ["Claim", "EventRow", "Ledger", "LostOwnershipError", "Pick", "Verdict"]
+__all__ = ["Change", "Claim", "EventRow", "Ledger", "LostOwnershipError", "NewCall", "Pick", "Step", "Verdict"]
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class Ledger:
 
     def __init__(self, writer: Writer, owner: Owner, clock: Callable[[], float]) -> None:
         self.owner = owner
+        self.chats = Chats(writer, clock)
         self._writer = writer
         self._clock = clock
         self._subscribers: list[Callable[[Event], None]] = []
@@ -152,6 +154,26 @@ class Ledger:
         change = Change(key, epoch, state, request_id, receipt, result, failure, attempt, pick)
         now, rows = self._clock(), list(events)
         return await self._write(lambda turn: calls.advance(turn, self.owner.id, now, change, rows))
+
+    async def claim_many(self, calls: Iterable[tuple[NewCall, tuple[EventRow, ...]]]) -> list[Claim]:
+        """`claim` for each, all in one transaction. It is carried out even when the caller is cancelled."""
+        owner, now = self.owner, self._clock()
+        wanted = [(Claiming(new, owner.id, owner.is_alive, retry_unknown=False), events) for new, events in calls]
+        return await self._write(lambda turn: [each.carry_out(turn, now, events) for each, events in wanted])
+
+    async def advance_many(self, steps: Iterable[Step]) -> None:
+        """`advance` for each, all or none of them. Raises as `advance` does."""
+        taken, now = list(steps), self._clock()
+
+        def write(turn: Turn) -> None:
+            for step in taken:
+                calls.advance(turn, self.owner.id, now, step.change, step.events)
+
+        await self._write(write)
+
+    async def batch_calls(self, batch: str) -> list[CallRecord]:
+        """The calls that left in the batch with this key, oldest first."""
+        return await self._read(lambda turn: calls.batch_calls(turn, batch))
 
     async def release(self, key: str, epoch: int, *, events: Iterable[EventRow] = ()) -> None:
         """Forget a claimed call of which nothing was sent. Raises as `advance` does."""

@@ -1,4 +1,4 @@
-"""Records as JSON text and back: receipts, results, failures and plain mappings.
+"""Records as JSON text and back: receipts, results, failures, messages and plain mappings.
 
 Money is written as text, so that it stays exact; where a file lies on this machine (`BlobArtifact.location`) is not kept.
 """
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from callsheet.artifacts import FileRef
 from callsheet.digests import json_ready
 from callsheet.errors import CallsheetError
-from callsheet.jobs import JobResult, Receipt
+from callsheet.jobs import Expected, JobResult, Receipt
+from callsheet.messages import Message
 from callsheet.money import Cost
 from callsheet.storage import Failure
 
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "decode_cost",
+    "decode_expects",
     "decode_failure",
     "decode_mapping",
+    "decode_message",
     "decode_receipt",
     "decode_result",
     "encode_cost",
     "encode_failure",
     "encode_mapping",
+    "encode_message",
     "encode_receipt",
     "encode_result",
 ]
@@ -71,6 +75,16 @@ def decode_failure(text: str) -> Failure:
     return _decode(Failure, text)
 
 
+def encode_message(message: Message) -> str:
+    """A message as JSON text."""
+    return _encode(Message, message)
+
+
+def decode_message(text: str) -> Message:
+    """A message from JSON text. Raises CallsheetError when it is not one."""
+    return _decode(Message, text)
+
+
 def encode_cost(cost: Cost) -> str:
     """A cost as JSON text."""
     return _encode(Cost, cost)
@@ -79,6 +93,11 @@ def encode_cost(cost: Cost) -> str:
 def decode_cost(text: str) -> Cost:
     """A cost from JSON text. Raises CallsheetError when it is not one."""
     return _decode(Cost, text)
+
+
+def decode_expects(value: object) -> tuple[Expected, ...]:
+    """What was expected of a call, from its record; nothing when the record does not say."""
+    return tuple(_decode(Expected, _dumps(each)) for each in value) if isinstance(value, list) else ()
 
 
 def encode_mapping(mapping: Mapping[str, object]) -> str:

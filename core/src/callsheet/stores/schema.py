@@ -10,7 +10,6 @@ from callsheet.stores.filesystem import make_folder, refuse_network, sync_folder
 
 __all__ = ["SCHEMA_VERSION", "close_database", "explain", "open_database"]
 
-SCHEMA_VERSION = 2
 
 _TABLES = """
 CREATE TABLE calls (
@@ -42,6 +41,17 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 _WAITS = """
 CREATE TABLE waits (key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (key, owner)) STRICT;
 """
+_CHATS = """
+CREATE TABLE chats (
+    id TEXT PRIMARY KEY, ref TEXT NOT NULL, mode TEXT NOT NULL, system TEXT NOT NULL, started REAL NOT NULL,
+    updated REAL NOT NULL) STRICT;
+CREATE TABLE exchanges (
+    chat TEXT NOT NULL, number INTEGER NOT NULL, sample INTEGER NOT NULL, question TEXT NOT NULL, answer TEXT,
+    PRIMARY KEY (chat, number)) STRICT;
+"""
+_STEPS = (_TABLES, _WAITS, _CHATS)
+"""What each version added."""
+SCHEMA_VERSION = len(_STEPS)
 
 
 def open_database(path: Path | None, busy_timeout: float) -> sqlite3.Connection:
@@ -101,7 +111,7 @@ def _prepare(db: sqlite3.Connection, name: str) -> None:
         return
     if not version and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise ConfigError(f"{name} is a database, but not a callsheet ledger: move it away")
-    tables = _WAITS if version else _TABLES + _WAITS
+    tables = "".join(_STEPS[version:])
     db.executescript(f"BEGIN IMMEDIATE; {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from callsheet.plugin import (
     AbortOutcome,
+    BlobArtifact,
     CapabilityUnsupportedError,
     ConnectionFailedError,
     EmbedInputs,
@@ -15,11 +17,16 @@ from callsheet.plugin import (
     Job,
     JobContext,
     JobResult,
+    Operation,
     ProviderRequest,
     Receipt,
     RemoteState,
     RemoteStatus,
     Sent,
+    StreamEvent,
+    StreamFinished,
+    StreamUsage,
+    TextDelta,
 )
 from callsheet_mock.course import Course
 from callsheet_mock.journal import Journal
@@ -32,6 +39,7 @@ from callsheet_mock.subject import Subject
 __all__ = ["AnswerHandler", "JobHandler"]
 
 PROVIDER = "mock"
+_PIECE = re.compile(r"\s*(?:\S+\s*){1,3}|\s+")
 
 
 def _script(job: Job) -> Script:
@@ -55,6 +63,16 @@ class AnswerHandler:
         """Map the general attributes. Raises InvalidRequestError for options that the mock does not know."""
         _script(job)
         return request_for(job)
+
+    async def stream(self, request: ProviderRequest, context: JobContext) -> AsyncIterator[StreamEvent]:
+        """The answer, a few words at a time where it is text or JSON."""
+        result = await self.invoke(request, context)
+        for artifact in result.artifacts:
+            if request.operation is Operation.TEXT_GENERATE and not isinstance(artifact, BlobArtifact):
+                for piece in _PIECE.findall(artifact.data().decode()):
+                    yield TextDelta(piece)
+        yield StreamUsage(result.usage)
+        yield StreamFinished(result)
 
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
         """Accept, journal, and answer."""

@@ -1,0 +1,69 @@
+"""How a provider is reached: its base URL, the secrets that may go there, and what it counts calls by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from callsheet.discovery import FoundPlugin
+from callsheet.errors import ConfigError
+from callsheet.models import ModelInfo
+from callsheet.plugin_manifest import BatchLimits, ProviderTable
+from callsheet.settings import ProviderSettings, Settings
+from callsheet.toml_tables import url_problem
+
+__all__ = ["Access", "access_of", "borrowed_access"]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`origin` is the base URL, `secrets` are the names a handler may ask for (the key first), `rate_key` is what counts.
+
+    `batch` says how much goes into one batch; None where the provider takes none.
+    """
+
+    origin: str
+    secrets: tuple[str, ...]
+    rate_key: str
+    batch: BatchLimits | None = None
+
+
+def access_of(plugin: FoundPlugin, info: ModelInfo, settings: Settings, environ: Mapping[str, str]) -> Access:
+    """A plugin's own provider. Raises ConfigError for an environment variable that holds no base URL."""
+    table = _table(plugin)
+    counted = {"model": info.model, "operation": str(info.operation), "wire": info.wire}
+    rate_key = "/".join([table.name, *(counted[name] for name in table.rate_keys)])
+    return Access(_origin(table, settings, environ), table.secrets, rate_key, table.batch)
+
+
+def borrowed_access(
+    provider: str, owner: FoundPlugin | None, lender: FoundPlugin, settings: Settings, environ: Mapping[str, str]
+) -> Access:
+    """A provider that speaks another's wire: nothing of the lender's goes there, neither its key nor its URLs.
+
+    `owner` is the provider's own plugin, if it has one. How finely the vendor counts is not known: all calls together.
+    Raises ConfigError when nobody says where the provider is.
+    """
+    configured = settings.providers.get(provider, ProviderSettings())
+    own = ProviderTable(provider, secrets=(configured.secret,) if configured.secret else ())
+    table = _table(owner) if owner is not None else own
+    origin = _origin(table, settings, environ)
+    if not origin:
+        where = f"[providers.{provider}]"
+        raise ConfigError(f"{provider} uses a wire of {lender.label}: write its base_url into {where}")
+    return Access(origin, table.secrets, provider, table.batch)
+
+
+def _origin(table: ProviderTable, settings: Settings, environ: Mapping[str, str]) -> str:
+    """The environment's URL, else the configured one, else the manifest's."""
+    from_environ = environ.get(table.origin_env, "").strip().rstrip("/") if table.origin_env else ""
+    problem = url_problem(from_environ) if from_environ else ""
+    if problem:
+        raise ConfigError(f"the environment variable {table.origin_env} {problem}")
+    configured = settings.providers.get(table.name, ProviderSettings()).base_url
+    return from_environ or configured.rstrip("/") or table.origin
+
+
+def _table(plugin: FoundPlugin) -> ProviderTable:
+    table = plugin.manifest.provider if plugin.manifest is not None else None
+    return table if table is not None else ProviderTable("")

@@ -1,0 +1,147 @@
+"""Checks of a stream's life: it ends by saying so, a cut one is an error, and leaving it closes the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+from callsheet.errors import ProviderError, Sent
+from callsheet.handler import Streams
+from callsheet.jobs import Job, ProviderRequest
+from callsheet.registry import BoundHandler
+from callsheet.streams import StreamEvent, StreamFinished
+from callsheet.testing.report import Finding, NotApplicableError
+from callsheet.testing.stage import SECONDS, Stage, open_stage
+from callsheet.testing.subject import Subject
+from callsheet.testing.vendor import Reply
+
+__all__ = ["check_streams"]
+
+_TYPE = "text/event-stream"
+CLOSING = 2.0
+"""Seconds in which the connection of a stream that was left has to be closed."""
+
+
+@dataclass(frozen=True)
+class _Streaming:
+    """One handler that streams, and a job for it."""
+
+    stage: Stage
+    bound: BoundHandler
+    job: Job
+    request: ProviderRequest
+
+    def events(self, reply: Reply) -> AsyncIterator[StreamEvent]:
+        self.stage.vendor.expect(reply)
+        assert isinstance(self.bound.handler, Streams)
+        return self.bound.handler.stream(self.request, self.stage.context(self.bound, self.job, self.request))
+
+    async def all(self, reply: Reply) -> tuple[list[StreamEvent], BaseException | None]:
+        """The events, and what was raised after them."""
+        events: list[StreamEvent] = []
+        try:
+            async with asyncio.timeout(SECONDS):
+                async for event in self.events(reply):
+                    events.append(event)  # noqa: PERF401 - what came before an error counts
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises
+            return events, error
+        return events, None
+
+
+def check_streams(subject: Subject) -> Iterator[Finding]:
+    """Whole streams end with StreamFinished, cut ones raise, streams that are left close their connection."""
+    if not any(isinstance(bound.handler, Streams) for bound in subject.wires):
+        raise NotApplicableError("no handler has `stream`")
+    yield from asyncio.run(_look(subject))
+
+
+async def _look(subject: Subject) -> list[Finding]:
+    findings: list[Finding] = []
+    async with open_stage(subject) as stage:
+        for bound in stage.wires:
+            if not isinstance(bound.handler, Streams):
+                continue
+            job = subject.job(bound)
+            try:
+                request = bound.preparer.prepare(job)
+            except Exception:  # noqa: BLE001, S112 - whatever a plugin raises; the check `bodies` tells of it
+                continue
+            streaming = _Streaming(stage, bound, job, request)
+            sample = subject.streams.get(bound.info.wire, b"")
+            problems = [*await _endings(streaming, sample), *await _leaving(streaming, sample)]
+            findings += [Finding(f"{bound.ref}, stream", problem) for problem in problems]
+    return findings
+
+
+async def _endings(streaming: _Streaming, sample: bytes) -> list[str]:
+    problems = []
+    half = sample[: _before_last_event(sample)]
+    faults = {
+        "an empty stream": Reply(body=b"", media_type=_TYPE),
+        "a stream that is cut at once": Reply(body=b"", media_type=_TYPE, cut=True),
+        "the status 500": Reply(500),
+    }
+    if half:
+        faults["a stream that is cut before its last event"] = Reply(body=half, media_type=_TYPE, cut=True)
+        faults["a stream without its last event"] = Reply(body=half, media_type=_TYPE)
+    for fault, reply in faults.items():
+        events, error = await streaming.all(reply)
+        problems += [f"{fault}: {what}" for what in _unless_error(events, error)]
+        if len(streaming.stage.vendor.requests) != 1:
+            problems.append(f"{fault}: sends {len(streaming.stage.vendor.requests)} requests for one call")
+    if sample:
+        events, error = await streaming.all(Reply(body=sample, media_type=_TYPE))
+        ends = [number for number, event in enumerate(events) if isinstance(event, StreamFinished)]
+        if error is not None:
+            problems.append(f"the whole sample: raises {type(error).__name__}: {error}")
+        elif ends != [len(events) - 1]:
+            problems.append("the whole sample: StreamFinished is not the last event, once")
+    return problems
+
+
+def _before_last_event(sample: bytes) -> int:
+    """Where the last event that has data of its own begins; a closing `[DONE]` line counts as part of it."""
+    text = sample.rstrip()
+    while True:
+        start = max(text.rfind(b"\n\n"), text.rfind(b"\r\n\r\n"))
+        last = text[start + 1 :] if start >= 0 else text
+        if start < 0 or b"[DONE]" not in last:
+            return start + 1 if start >= 0 else 0
+        text = text[:start].rstrip()
+
+
+def _unless_error(events: list[StreamEvent], error: BaseException | None) -> Iterator[str]:
+    if any(isinstance(event, StreamFinished) for event in events):
+        yield "says that it is finished"
+    elif error is None:
+        yield "ends in silence, and not with an error"
+    elif not isinstance(error, ProviderError):
+        yield f"lets through {type(error).__name__}: {error}"
+    elif error.sent is not Sent.UNKNOWN:
+        yield f"raises {type(error).__name__} with sent = {error.sent}: whether it was paid for is unknown"
+
+
+async def _leaving(streaming: _Streaming, sample: bytes) -> list[str]:
+    """Leave a stream that is still open: after its first event, or while it waits for one."""
+    body = sample[: _before_last_event(sample)]
+    events = streaming.events(Reply(body=body, media_type=_TYPE, open_ended=True))
+    first = asyncio.ensure_future(anext(aiter(events), None))
+    vendor = streaming.stage.vendor
+    asked = asyncio.ensure_future(vendor.asked.wait())
+    await asyncio.wait([first, asked], timeout=SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    if body:
+        await asyncio.wait([first], timeout=CLOSING)
+    for task in (first, asked):
+        task.cancel()
+    await asyncio.gather(first, asked, return_exceptions=True)
+    if not vendor.requests:
+        return ["sends no request to context.origin"]
+    close = getattr(events, "aclose", None)
+    if close is not None:
+        await close()
+    try:
+        await asyncio.wait_for(vendor.closed_early.wait(), CLOSING)
+    except TimeoutError:
+        return ["the connection stays open after the stream was left: close it in `finally`, or use `async with`"]
+    return []

@@ -1,0 +1,15 @@
+"""The checks that callsheet has for every plugin."""
+
+from __future__ import annotations
+
+import pytest
+
+from callsheet.testing import CHECKS, conformance
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_conformance(check):
+    """It does what it declares, and refuses what it does not."""
+    report = conformance("callsheet_mock", only=[check.id])
+    report.assert_ok()
+    assert [outcome.check for outcome in report.outcomes] == [check]

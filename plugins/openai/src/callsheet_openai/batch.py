@@ -1,0 +1,320 @@
+"""Batches: many requests as one file, done within a day at a lower price (POST /files and /batches).
+
+A wire takes part by inheriting from `BatchWire`; one whose receipts are not only of batches calls the functions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from callsheet.plugin import (
+    AbortOutcome,
+    BatchItem,
+    FormFile,
+    HttpLimits,
+    HttpReply,
+    InvalidRequestError,
+    JobCancelledError,
+    JobContext,
+    JobResult,
+    ProviderError,
+    ProviderRequest,
+    ProviderTimeoutError,
+    Receipt,
+    RemoteState,
+    RemoteStatus,
+    Sent,
+)
+from callsheet_openai.api import ask, call, checked, headers, json_object, with_files
+from callsheet_openai.errors import job_error, malformed, vendor_error
+
+__all__ = ["BatchWire", "cancel", "collect", "find", "group", "is_batch", "status", "submit"]
+
+MARK = "callsheet_key"
+"""The metadata field with our key: by it a batch is found again whose receipt was lost."""
+MOST_BYTES = 200_000_000
+LONGEST_LINE = 256 << 20
+MOST_PAGES = 50
+PAGE = 100
+_READ = HttpLimits(total=6 * 3600.0, max_bytes=1 << 40)
+_WRITE = HttpLimits(total=3600.0)
+_WAITING = {"validating": RemoteState.QUEUED, "in_progress": RemoteState.RUNNING, "finalizing": RemoteState.RUNNING}
+_UNDONE = ("batch_expired", "batch_cancelled")
+
+Line = Callable[[ProviderRequest, JobContext], Awaitable[Mapping[str, object]]]
+Parse = Callable[[dict[str, Any], ProviderRequest, JobContext], Awaitable[JobResult]]
+
+
+def group(endpoint: str, request: ProviderRequest) -> str:
+    """The vendor takes one endpoint and one model a batch."""
+    return f"{endpoint} {request.body.get('model')}"
+
+
+def is_batch(receipt: Receipt) -> bool:
+    """True for the receipt of a batch, False for that of a single job."""
+    return "batch" in receipt.state
+
+
+async def submit(items: Sequence[BatchItem], endpoint: str, line: Line, context: JobContext) -> Receipt:
+    """Upload the requests and start their batch. `line` gives what a request's body is as JSON.
+
+    Raises InvalidRequestError for a file that is too large, ProviderError as any request.
+    """
+    data = bytearray()
+    for item in items:
+        body = await line(item.request, context)
+        entry = {"custom_id": item.key, "method": "POST", "url": endpoint, "body": body}
+        data += json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode(errors="replace") + b"\n"
+    ref = str(context.job.ref)
+    if len(data) > MOST_BYTES:
+        text = f"{ref}: a batch of {len(data):,} bytes is over the vendor's {MOST_BYTES:,}: send fewer at once"
+        raise InvalidRequestError(text, sent=Sent.NOT_SENT, ref=ref)
+    file = FormFile("file", f"{context.key[:12]}.jsonl", "application/jsonl", bytes(data))
+    input_file = await _upload(file, context)
+    answer = await call(
+        context,
+        "/batches",
+        {
+            "input_file_id": input_file,
+            "endpoint": endpoint,
+            "completion_window": "24h",
+            "metadata": {MARK: context.key},
+        },
+    )
+    return _receipt(answer, context)
+
+
+async def _upload(file: FormFile, context: JobContext) -> str:
+    """A file that nothing uses costs nothing: an upload that broke off was not the batch."""
+    try:
+        reply = await context.http.send(
+            "POST", "/files", form={"purpose": "batch"}, files=[file], headers=await headers(context), limits=_WRITE
+        )
+        uploaded = json_object(checked(reply, context), context).get("id")
+    except ProviderError as error:
+        error.sent = Sent.REJECTED if error.sent is Sent.UNKNOWN else error.sent
+        raise
+    if not isinstance(uploaded, str) or not uploaded:
+        raise malformed("took the batch's file and gave no id for it", context, sent=Sent.REJECTED)
+    return uploaded
+
+
+async def status(receipt: Receipt, context: JobContext) -> RemoteStatus:
+    """Where a batch stands. One that expired or was cancelled has the results of what was done before."""
+    batch = await ask(context, f"/batches/{receipt.job_id}")
+    state, counts = batch.get("status"), batch.get("request_counts")
+    if state in ("completed", "expired"):
+        return RemoteStatus(RemoteState.SUCCEEDED, progress=1.0)
+    if state == "cancelled":
+        return RemoteStatus(RemoteState.SUCCEEDED if batch.get("output_file_id") else RemoteState.CANCELLED)
+    if state == "failed":
+        return RemoteStatus(RemoteState.FAILED, error=_faults(batch))
+    if state == "cancelling":
+        return RemoteStatus(RemoteState.RUNNING)
+    if state not in _WAITING:
+        raise malformed(f"gave the batch the unknown status {state!r}", context, sent=Sent.UNKNOWN)
+    done, total = (
+        (counts.get("completed", 0) + counts.get("failed", 0), counts.get("total", 0))
+        if isinstance(counts, Mapping)
+        else (0, 0)
+    )
+    return RemoteStatus(_WAITING[state], progress=done / total if total else None)
+
+
+async def collect(
+    receipt: Receipt, items: Sequence[BatchItem], parse: Parse, context: JobContext
+) -> dict[str, JobResult | ProviderError]:
+    """How each item ended, read line by line from the batch's two files; what stands in neither was not done."""
+    batch = await ask(context, f"/batches/{receipt.job_id}")
+    requests = {item.key: item.request for item in items}
+    ended: dict[str, JobResult | ProviderError] = {}
+    for name in ("output_file_id", "error_file_id"):
+        file = batch.get(name)
+        if not isinstance(file, str) or not file:
+            continue
+        async for entry in _lines(file, context):
+            key = entry.get("custom_id")
+            if isinstance(key, str) and key in requests and key not in ended:
+                ended[key] = await _ending(entry, requests[key], parse, context)
+    return ended
+
+
+async def cancel(receipt: Receipt, context: JobContext) -> AbortOutcome:
+    """Cancel a batch: what is under way is still finished (and paid for), nothing else is begun."""
+    try:
+        batch = await ask(context, f"/batches/{receipt.job_id}/cancel", method="POST")
+    except InvalidRequestError:  # it is over: the vendor cancels only what runs
+        batch = await ask(context, f"/batches/{receipt.job_id}")
+    state = batch.get("status")
+    if state in ("cancelling", "cancelled"):
+        return AbortOutcome.STOPPED
+    return AbortOutcome.ALREADY_FINISHED if state in ("completed", "expired", "failed") else AbortOutcome.UNKNOWN
+
+
+async def find(since: float, context: JobContext) -> Receipt | None:
+    """The batch with the key of `context`, newest first, among those made after `since`."""
+    query = {"limit": str(PAGE)}
+    for _ in range(MOST_PAGES):
+        reply = await context.http.send("GET", "/batches", query=query, headers=await headers(context))
+        page = json_object(checked(reply, context), context)
+        batches = [each for each in page.get("data") or () if isinstance(each, Mapping)]
+        for batch in batches:
+            metadata = batch.get("metadata")
+            if isinstance(metadata, Mapping) and metadata.get(MARK) == context.key:
+                return _receipt(batch, context)
+        # the vendor's clock is not ours: a minute of difference is allowed
+        if not page.get("has_more") or not batches or _seconds(batches[-1].get("created_at")) < since - 60:
+            return None
+        query = {"limit": str(PAGE), "after": str(batches[-1].get("id"))}
+    raise malformed("lists more batches than can be looked through", context, sent=Sent.UNKNOWN)
+
+
+class BatchWire:
+    """A wire whose receipts are all of batches: it says its endpoint and how an answer is read."""
+
+    endpoint: str
+
+    def batched(self, _request: ProviderRequest) -> bool:
+        """False for a request that the vendor takes only by itself."""
+        return True
+
+    async def result(self, answer: Mapping[str, Any], request: ProviderRequest, context: JobContext) -> JobResult:
+        """The result that stands in an answer."""
+        raise NotImplementedError
+
+    def batch_group(self, request: ProviderRequest) -> str:
+        """One group for each model."""
+        return group(self.endpoint, request) if self.batched(request) else ""
+
+    async def submit_batch(self, items: Sequence[BatchItem], context: JobContext) -> Receipt:
+        """Upload and start."""
+        return await submit(items, self.endpoint, _line, context)
+
+    async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:
+        """Where the batch stands."""
+        return await status(receipt, context)
+
+    async def collect_batch(
+        self, receipt: Receipt, items: Sequence[BatchItem], context: JobContext
+    ) -> Mapping[str, JobResult | ProviderError]:
+        """How each item ended."""
+        return await collect(receipt, items, self.result, context)
+
+    async def abort(self, receipt: Receipt, context: JobContext) -> AbortOutcome:
+        """Cancel the batch."""
+        return await cancel(receipt, context)
+
+    async def find_batch(self, since: float, context: JobContext) -> Receipt | None:
+        """Look for the batch with our key."""
+        return await find(since, context)
+
+
+async def _line(request: ProviderRequest, context: JobContext) -> Mapping[str, object]:
+    return await with_files(request.body, context)
+
+
+def _receipt(batch: Mapping[str, Any], context: JobContext) -> Receipt:
+    job_id, created = batch.get("id"), _seconds(batch.get("created_at"))
+    if not isinstance(job_id, str) or not job_id:
+        raise malformed("started a batch and gave no id for it", context, sent=Sent.UNKNOWN)
+    job = context.job
+    return Receipt(
+        ref=job.ref,
+        operation=job.operation,
+        job_id=job_id,
+        key=context.key,
+        request_digest=context.request_digest,
+        expects=(),
+        created=created or context.clock(),
+        expires=_seconds(batch.get("expires_at")) or None,
+        origin=job.ref.provider,
+        state={"batch": True},
+    )
+
+
+async def _lines(file: str, context: JobContext) -> AsyncIterator[dict[str, Any]]:
+    """The objects of a JSONL file as it arrives; a line is held in memory, never the file."""
+    path = f"/files/{file}/content"
+    async with context.http.stream("GET", path, headers=await headers(context), limits=_READ) as reply:
+        if reply.status != 200:
+            raise vendor_error(await reply.whole(), context, lost=True)
+        rest = bytearray()
+        async for piece in reply.pieces():
+            searched = len(rest)
+            rest += piece
+            if b"\n" not in piece:
+                if len(rest) > LONGEST_LINE:
+                    raise malformed(f"gave a batch with a line of over {LONGEST_LINE:,} bytes", context)
+                continue
+            end = rest.rindex(b"\n", searched)
+            lines = bytes(rest[:end]).split(b"\n")
+            del rest[: end + 1]
+            for line in lines:
+                if line.strip():
+                    yield _entry(line, context)
+        if rest.strip():
+            yield _entry(bytes(rest), context)
+
+
+def _entry(line: bytes, context: JobContext) -> dict[str, Any]:
+    return json_object(HttpReply(200, {}, line), context)
+
+
+async def _ending(
+    entry: Mapping[str, Any], request: ProviderRequest, parse: Parse, context: JobContext
+) -> JobResult | ProviderError:
+    """One line: a result, the vendor's refusal by status and code, or the reason why it was never done."""
+    response, error = entry.get("response"), entry.get("error")
+    try:
+        if isinstance(response, Mapping):
+            code = response.get("status_code")
+            body = response.get("body")
+            if code == 200 and isinstance(body, dict):
+                return await parse(body, request, context)
+            if isinstance(code, int) and code >= 400:
+                known = {"x-request-id": str(response.get("request_id") or "")}
+                raise vendor_error(HttpReply(code, known, json.dumps(body).encode()), context)
+        raise _undone(error, context)
+    except ProviderError as problem:
+        if problem.prompt:
+            problem.prompt = _words(request.body)
+        return problem
+
+
+def _undone(error: object, context: JobContext) -> ProviderError:
+    code = error.get("code") if isinstance(error, Mapping) else None
+    if code not in _UNDONE:
+        return job_error(error, context)
+    ref = str(context.job.ref)
+    if code == "batch_expired":
+        text = f"{ref}: the batch's time was over before this request was begun: it was not paid for, run it again"
+        return ProviderTimeoutError(text, sent=Sent.REJECTED, retryable=True, ref=ref, raw=error)
+    text = f"{ref}: the batch was cancelled before this request was begun"
+    return JobCancelledError(text, sent=Sent.REJECTED, ref=ref, raw=error)
+
+
+def _words(body: Mapping[str, object]) -> str:
+    """The words of a request that was refused: in a batch the context's job is not the item's own."""
+    for name in ("prompt", "input", "messages"):
+        if body.get(name):
+            value = body[name]
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return ""
+
+
+def _faults(batch: Mapping[str, Any]) -> str:
+    errors = batch.get("errors")
+    listed = errors.get("data") if isinstance(errors, Mapping) else None
+    told = [_fault(each) for each in listed or () if isinstance(each, Mapping)]
+    return "; ".join(told[:5]) or "the vendor gives no reason"
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    line = f"line {error['line']}: " if error.get("line") is not None else ""
+    return f"{line}{error.get('message') or error.get('code') or 'no reason given'}"
+
+
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
