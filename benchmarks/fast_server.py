@@ -97,8 +97,16 @@ class _Connection(asyncio.Protocol):
 
 
 async def main() -> None:
-    """Listen on a free port and print it; end with stdin."""
+    """Listen on a free port and print it; end with stdin.
+
+    Never sleeps: to wake a process on an idle processor is dear on a virtual machine, and whoever sends is charged for it.
+    """
     loop = asyncio.get_running_loop()
+
+    def spin() -> None:
+        loop.call_soon(spin)
+
+    spin()
     server = await loop.create_server(_Connection, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-PLUGIN = '''
+PLUGIN = """
 import json
 import os
 from pathlib import Path
@@ -68,7 +69,7 @@ class Posts:
 @hookimpl
 def callsheet_register_handlers():
     return [HandlerSpec(provider="posts", factory=Posts)]
-'''
+"""
 MANIFEST = """
 api = 1
 [provider]
@@ -88,9 +89,30 @@ prompt = "number {{ index }}"
 """
 
 
+@dataclass
+class Run:
+    """Carries out commands in a project whose provider keeps its batches in files; `kill` names a point to die at."""
+
+    folder: Path
+
+    @property
+    def vendor(self) -> Path:
+        """The provider's own folder."""
+        return self.folder / "vendor"
+
+    def __call__(self, *words: str, kill: str = "") -> subprocess.CompletedProcess[str]:
+        """A command to its end."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")}
+        own = {"PYTHONPATH": str(self.folder / "site"), "XDG_CACHE_HOME": str(self.folder / "cache")}
+        env = {**kept, **own, "VENDOR": str(self.vendor), "KILL": kill}
+        command = [sys.executable, "-m", "callsheet", *words]
+        where = self.folder / "project"
+        return subprocess.run(command, cwd=where, env=env, capture_output=True, text=True, timeout=60)
+
+
 @pytest.fixture
-def run(tmp_path: Path):
-    """Carry out a command in a project whose provider keeps its batches in files; `kill` names a point to die at."""
+def run(tmp_path: Path) -> Run:
+    """A project with a sheet of one batch."""
     site, project, vendor = tmp_path / "site", tmp_path / "project", tmp_path / "vendor"
     package, info = site / "callsheet_posts", site / "callsheet_posts-1.0.dist-info"
     for folder in (package, info, project, vendor):
@@ -101,22 +123,13 @@ def run(tmp_path: Path):
     (info / "entry_points.txt").write_text("[callsheet]\nposts = callsheet_posts\n", encoding="utf-8")
     (project / "callsheet.toml").touch()
     (project / "sheet.toml").write_text(SHEET, encoding="utf-8")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CALLSHEET_")}
-    own = {"PYTHONPATH": str(site), "VENDOR": str(vendor), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-
-    def carry_out(*words: str, kill: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "callsheet", *words]
-        env = {**kept, **own, "KILL": kill}
-        return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=60)
-
-    carry_out.vendor = vendor  # type: ignore[attr-defined]
-    return carry_out
+    return Run(tmp_path)
 
 
 @pytest.mark.parametrize("point", ["submit", "accepted", "poll", "collect"])
 def test_a_killed_run_is_resumed_and_its_batch_is_sent_once(run, point):
     """`jobs` shows what was left, `resume` ends it; the vendor accepted every call exactly once."""
-    killed = run("run", "sheet.toml", "--yes", kill=point)
+    killed = run("run", "sheet.toml", kill=point)
     assert killed.returncode == -9, killed.stderr
     left = json.loads(run("jobs", "--json").stdout)["jobs"]
     assert {(row["owner"], len(row["resume"]) > 0) for row in left} == {("dead", True)}
@@ -135,7 +148,7 @@ def test_a_killed_run_is_resumed_and_its_batch_is_sent_once(run, point):
 
 def test_a_killed_batch_is_collected_by_its_receipt(run, tmp_path):
     """The receipt that `jobs --json` shows brings all of its calls."""
-    assert run("run", "sheet.toml", "--yes", kill="poll").returncode == -9
+    assert run("run", "sheet.toml", kill="poll").returncode == -9
     receipt = json.loads(run("jobs", "--json").stdout)["jobs"][0]["receipt"]
     (tmp_path / "batch.json").write_text(json.dumps(receipt), encoding="utf-8")
     collected = run("resume", str(tmp_path / "batch.json"), "--json", "--project", ".")

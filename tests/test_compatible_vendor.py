@@ -112,8 +112,8 @@ def run(project, *arguments, code=0, **environ):
 
 
 def call(project, ref, *more, **options):
-    """One call of a model that no row knows."""
-    return run(project, "call", ref, "--operation", "text.generate", "-p", "prompt=hello", *more, **options)
+    """One call of a model that no row knows; its wire does one thing only."""
+    return run(project, "call", ref, "-p", "prompt=hello", *more, **options)
 
 
 def test_the_key_and_the_place_are_the_borrowers(project, vendor):

@@ -27,7 +27,8 @@ from callsheet.plugin_manifest import PluginManifest, model_row
 from callsheet.sheet import CallSheet
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/docs.md")])
+OF_PLUGINS = (*ROOT.glob("plugins/*/docs.md"), *ROOT.glob("plugins/*/README.md"))
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *OF_PLUGINS])
 
 LANGUAGES = {"python", "toml", "json", "console", "sh", "text", "mermaid"}
 SHELL = ("console", "sh")

@@ -233,6 +233,8 @@ def test_python_page_names_the_parameters():
     for function, shown in (
         (callsheet.open, "callsheet.open("),
         (callsheet.Client.call, "client.call("),
+        (callsheet.Client.stream, "client.stream("),
+        (callsheet.call_sync, "callsheet.call_sync("),
         (callsheet.Client.resume, "client.resume("),
         (callsheet.Client.collect, "client.collect("),
     ):

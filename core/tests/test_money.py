@@ -49,6 +49,21 @@ def test_json_round_trip(cost: Cost) -> None:
     assert cost_from_json(cost.as_json()) == cost
 
 
+@pytest.mark.parametrize(
+    ("per", "usd", "shown"),
+    [
+        ("input_token", "6E-7", "$0.60 per 1M input_tokens"),
+        ("character", "0.000015", "$15.00 per 1M characters"),
+        ("second", "0.000075", "$0.000075 per second"),
+        ("image", "0.03", "$0.03 per image"),
+        ("run", "0", "$0.00 per run"),
+    ],
+)
+def test_a_price_for_people(per: str, usd: str, shown: str) -> None:
+    """No exponents, and tokens by the million."""
+    assert str(row(per, usd)) == shown
+
+
 def test_estimate_adds_all_priced_units() -> None:
     """Every priced unit counts, by exact decimal arithmetic."""
     cost = estimate([row("image", "0.03"), row("run", "0.001")], {"image": 3, "run": 1, "second": 99})
@@ -83,3 +98,9 @@ def test_total_tells_the_known_part_and_each_reason_once() -> None:
     assert total(parts).reason == "no price; the known part is $2.00–3.00"
     assert total([]) == FREE
     assert total([Cost.unknown(""), Cost.exactly(1)]).reason == "the known part is $1.00"
+
+
+def test_a_cost_times_a_factor_stays_exact_and_unknown_stays_unknown() -> None:
+    """Half of a range is a range; nobody knows half of what nobody knows."""
+    assert Cost(Decimal("0.1"), Decimal("0.3")).times(Decimal("0.5")) == Cost(Decimal("0.05"), Decimal("0.15"))
+    assert Cost.unknown("no price").times(Decimal("0.5")) == Cost.unknown("no price")

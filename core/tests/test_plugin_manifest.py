@@ -198,3 +198,38 @@ def test_a_wrong_row_of_the_project_is_a_config_error() -> None:
     """Nobody else's plugin is blamed for it."""
     with pytest.raises(ConfigError, match=r"callsheet\.toml: acme:m: unknown key"):
         model_row({"model": "m", "operation": "text.embed", "x": 1}, "acme", "", file="callsheet.toml")
+
+
+def with_batch(batch: str) -> PluginManifest:
+    """The manifest with this `batch`."""
+    text = GOOD.replace('rate_keys = ["model"]', f'rate_keys = ["model"]\nbatch = {batch}')
+    return PluginManifest.parse(tomllib.loads(text), "acme/plugin.toml", "acme")
+
+
+def test_batch_limits_are_read() -> None:
+    """Both limits, and the price as an exact number; none when the key is absent."""
+    found = with_batch("{ max_requests = 50_000, max_bytes = 200, price_factor = 0.1 }").provider
+    assert found is not None
+    assert found.batch is not None
+    assert (found.batch.max_requests, found.batch.max_bytes, found.batch.price_factor) == (50_000, 200, Decimal("0.1"))
+    usual = with_batch("{ max_requests = 1, max_bytes = 1 }").provider
+    assert usual is not None
+    assert usual.batch is not None
+    assert usual.batch.price_factor == 1
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        ("{ max_requests = 5 }", "needs max_requests and max_bytes"),
+        ("{ max_requests = 0, max_bytes = 5 }", "max_requests must be a whole number"),
+        ("{ max_requests = 5, max_bytes = 5, price_factor = 2 }", "price_factor must be a number from 0 to 1"),
+        ("{ max_requests = 5, max_bytes = 5, price_factor = true }", "price_factor must be a number from 0 to 1"),
+        ("{ max_requests = 5, max_bytes = 5, prize = 2 }", "unknown key 'prize'"),
+        ("true", "must be a table"),
+    ],
+)
+def test_a_mistake_in_batch_limits_is_named(batch: str, said: str) -> None:
+    """With the file and the key."""
+    with pytest.raises(PluginError, match=f"acme/plugin.toml.*{said}"):
+        with_batch(batch)

@@ -209,6 +209,34 @@ def test_a_wire_is_lent_without_the_keys(fakes, acme) -> None:
         fakes.registry_of(acme(), settings=settings).resolve(ModelRef("cheap", "m"), TEXT)
 
 
+SPEECH = Operation.SPEECH_GENERATE
+
+
+@pytest.mark.parametrize(
+    ("specs", "ref", "meant"),
+    [
+        ([("chat", {TEXT}), ("images", {IMAGE})], "cheap:any", TEXT),
+        ([("chat", {TEXT}), ("*", {TEXT, IMAGE})], "cheap:any", TEXT),
+        ([("*", {IMAGE}), ("other", {TEXT})], "cheap:any", IMAGE),
+        ([("chat", {TEXT, SPEECH})], "cheap:any", None),
+        ([("images", {IMAGE})], "cheap:any", None),
+        ([("images", {IMAGE})], "acme:any", IMAGE),
+        ([("chat", {TEXT}), ("images", {IMAGE})], "acme:any", None),
+        ([("chat", {TEXT}), ("images", {IMAGE})], "acme:m", TEXT),
+        ([], "lost:any", None),
+        ([], "nobody:any", None),
+    ],
+)
+def test_what_a_model_without_a_row_does(fakes, acme, specs, ref: str, meant: Operation | None) -> None:
+    """One thing, where its wire does nothing else; else nobody knows, and the user has to say it."""
+    made = [HandlerSpec("acme", fakes.EchoHandler, wire=w, operations=frozenset(o)) for w, o in specs]
+    plugin = acme(*made, open_models=True, top={"wires": ["chat"]})
+    providers = {"cheap": ProviderSettings("https://cheap.example", wire="acme:chat")}
+    providers["lost"] = ProviderSettings("https://lost.example", wire="gone:chat")
+    registry = fakes.registry_of(plugin, settings=Settings(providers=providers))
+    assert registry.operation_of(ModelRef.parse(ref)) is meant
+
+
 def test_mock_is_the_live_mapping_with_another_performer(fakes, acme, stand_in) -> None:
     """Mapped by the provider's handler, performed by the stand-in, without the provider's secrets and origin."""
     plugin = acme(secrets=["ACME_KEY"], origin="https://api.acme.example")

@@ -9,6 +9,7 @@ import pytest
 from callsheet.artifacts import Artifact, BlobArtifact, JsonArtifact, TextArtifact
 from callsheet.errors import MalformedOutputError, Sent
 from callsheet.jobs import Expected, JobResult
+from callsheet.models import Operation
 from callsheet.result_check import check_result, has_all_files, schema_fault, schema_problem
 from callsheet.stores.blobs import LocalBlobs
 
@@ -32,7 +33,8 @@ def blobs(tmp_path: Path) -> LocalBlobs:
 def problem(blobs: LocalBlobs, expected: Expected, *artifacts: Artifact, **more: str) -> str:
     """What the check says, empty when all is well."""
     try:
-        check_result([expected], JobResult(artifacts, **more), blobs, "p:m")  # type: ignore[arg-type]
+        made = JobResult(artifacts, **more)  # type: ignore[arg-type]
+        check_result([expected], made, blobs, "p:m", Operation.TEXT_GENERATE)
     except MalformedOutputError as error:
         known, told = (error.sent, error.ref), str(error)
         assert known == (Sent.FINISHED, "p:m")
@@ -100,6 +102,13 @@ def test_number_and_kind(blobs: LocalBlobs, expected: Expected, artifacts: list[
     found = problem(blobs, expected, *artifacts)
     assert told in found
     assert bool(told) is bool(found)
+
+
+def test_silence_is_an_empty_transcript(blobs: LocalBlobs) -> None:
+    """Nobody spoke: that is an answer, where a text that was to be written is none."""
+    check_result([TEXT], JobResult((TextArtifact(""),)), blobs, "p:m", Operation.AUDIO_TRANSCRIBE)
+    with pytest.raises(MalformedOutputError, match="the text is empty"):
+        check_result([TEXT], JobResult((TextArtifact(""),)), blobs, "p:m", Operation.TEXT_GENERATE)
 
 
 @pytest.mark.parametrize("finish", ["content_filter", "refusal", "tool_calls"])

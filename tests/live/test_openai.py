@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from callsheet.client import Client
 from callsheet.errors import AuthenticationError
+from callsheet.project import Project
 from callsheet.secrets import MappingSecrets
+from callsheet.settings import Settings
 from callsheet.streams import StreamFinished, TextDelta
 
 MOST = {"max_tokens": 800}
@@ -53,10 +56,9 @@ async def test_moderation(client):
     assert result.artifacts[0].kind == "json"
 
 
-async def test_a_wrong_key_is_refused(client):
+async def test_a_wrong_key_is_refused(tmp_path):
     """401, and nothing is paid."""
-    services = client.runtime.services
     wrong = MappingSecrets({"OPENAI_API_KEY": "sk-wrong-0123456789abcdef"})
-    object.__setattr__(services, "secrets", wrong)
-    with pytest.raises(AuthenticationError):
-        await client.call("openai:text-embedding-3-small", text="lava")
+    async with await Client.open(Project.at(tmp_path / "other"), Settings(), secrets=wrong) as client:
+        with pytest.raises(AuthenticationError):
+            await client.call("openai:text-embedding-3-small", text="lava")

@@ -11,23 +11,8 @@ from callsheet.errors import CallsheetError
 from callsheet.pay_once import OnUnknown, Paid, PayOnce, Ticket
 from callsheet.preparation import PreparedCall
 from callsheet.services import Services
-from callsheet.storage import CallState
 
-__all__ = ["free_samples", "perform_many"]
-
-SAMPLES_AT_ONCE = 32
-
-
-async def free_samples(services: Services, call: PreparedCall, count: int = 1) -> list[int]:
-    """The first samples of this call that nobody has paid for yet."""
-    free: list[int] = []
-    first = 0
-    while len(free) < count:
-        keys = {call.key(sample): sample for sample in range(first, first + SAMPLES_AT_ONCE)}
-        known = await services.ledger.get_many(keys)
-        free += [s for k, s in keys.items() if k not in known or known[k].state is CallState.FAILED]
-        first += SAMPLES_AT_ONCE
-    return free[:count]
+__all__ = ["perform_many"]
 
 
 async def perform_many(
@@ -53,20 +38,20 @@ async def perform_many(
         except CallsheetError as error:
             return error
 
-    samples = await _samples(services, calls, reuse=reuse)
+    samples = await _samples(pay_once, calls, reuse=reuse)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(perform(number, sample)) for number, sample in enumerate(samples)]
     return [task.result() for task in tasks]
 
 
-async def _samples(services: Services, calls: Sequence[PreparedCall], *, reuse: bool) -> list[int]:
-    """The k-th of equal calls gets the k-th free sample; with `reuse` simply the k-th one."""
+async def _samples(pay_once: PayOnce, calls: Sequence[PreparedCall], *, reuse: bool) -> list[int]:
+    """The k-th of equal calls gets the k-th fresh sample; with `reuse` simply the k-th one."""
     equal = Counter(call.key(0) for call in calls)
     ready: dict[str, list[int]] = {}
     for call in calls:
         if (mark := call.key(0)) not in ready:
             count = equal[mark]
-            ready[mark] = list(range(count)) if reuse else await free_samples(services, call, count)
+            ready[mark] = list(range(count)) if reuse else await pay_once.fresh.take(call, count)
     return [ready[call.key(0)].pop(0) for call in calls]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from callsheet.artifacts import BlobArtifact, FileRef
-from callsheet.bulk import free_samples, perform_many
+from callsheet.bulk import perform_many
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, discover
 from callsheet.errors import CallsheetError, ConfigError
@@ -263,10 +263,9 @@ class Client:
 
     async def _bind(self, ref: str | ModelRef, operation: str | Operation | None, mode: Mode) -> BoundHandler:
         target = self.catalog.find(ref) if isinstance(ref, str) else ref
-        info = self.catalog.get(target)
-        if operation is None and info is None:
+        wanted = self.runtime.registry.operation_of(target) if operation is None else Operation(operation)
+        if wanted is None:
             raise ConfigError(f"{target} is in no catalog here: say what it does, for example operation=image.generate")
-        wanted = Operation(operation) if operation is not None else info.operation if info else Operation.TEXT_GENERATE
         bound = self.runtime.registry.resolve(target, wanted, mode)
         await self.runtime.warm_start([bound])
         return bound
@@ -293,5 +292,5 @@ class Client:
         return await take_in(Path(value), self.runtime.services.blobs, name)
 
     async def _sample(self, call: PreparedCall, *, reuse: bool) -> int:
-        """`reuse` takes sample 0 as it is; else the first sample that nobody has paid for yet."""
-        return 0 if reuse else (await free_samples(self.runtime.services, call))[0]
+        """`reuse` takes sample 0 as it is; else one that nobody has paid for yet."""
+        return 0 if reuse else (await self.runtime.pay_once.fresh.take(call))[0]

@@ -33,7 +33,10 @@ class Transfer(Protocol):
     """
 
     async def receive(self, reply: HttpStream, media_type: str, name: str = "") -> FileRef:
-        """Store a reply's body. `media_type` is what was asked for; the file's signature has to agree."""
+        """Store a reply's body. `media_type` is what was asked for (`image/*` and `*/*` too); its signature has to agree.
+
+        How large it may be, the limits of its request say: give `http.stream` a `max_bytes` for a large file.
+        """
         ...
 
     async def download(

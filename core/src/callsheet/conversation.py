@@ -30,22 +30,20 @@ class Conversation:
         self.exchanges = exchanges
 
     @classmethod
-    async def start(cls, client: Client, ref: str, *, mode: str = "live", system: str = "") -> Conversation:
+    def start(cls, client: Client, ref: str, *, mode: str = "live", system: str = "") -> Conversation:
         """A new chat. Raises ConfigError for a model that is not there or does not make text."""
-        target = client.catalog.find(ref)
-        info = client.catalog.get(target)
-        if info is not None and info.operation is not Operation.TEXT_GENERATE:
-            raise ConfigError(f"{target} does {info.operation}, and a chat needs text.generate")
-        return cls(client, await client.ledger.chats.start(str(target), Mode(mode).value, system), [])
+        name = _resolved(client, ref, mode)
+        return cls(client, client.ledger.chats.begin(name, mode, system), [])
 
     @classmethod
     async def resume(cls, client: Client, chat: str = "", ref: str = "") -> Conversation:
         """Go on with a chat by its id (or the beginning of it), or with the latest; `ref` is another model for it."""
         chats = client.ledger.chats
         found = await chats.find(chat)
-        if ref and str(client.catalog.find(ref)) != found.ref:
-            found = replace(found, ref=str(client.catalog.find(ref)))
-            await chats.switch(found.id, found.ref)
+        name = _resolved(client, ref or found.ref, found.mode)
+        if name != found.ref:
+            found = replace(found, ref=name)
+            await chats.switch(found.id, name)
         return cls(client, found, await chats.exchanges(found.id))
 
     @property
@@ -58,7 +56,7 @@ class Conversation:
         """Keep what the user says; nothing is sent before it is durable."""
         parts: list[Part] = [FilePart(file) for file in files]
         question = Message("user", (*parts, TextPart(text)))
-        self.exchanges.append(await self._client.ledger.chats.ask(self.chat.id, question))
+        self.exchanges.append(await self._client.ledger.chats.ask(self.chat, question))
 
     def stream(self, on_unknown: OnUnknown = OnUnknown.FAIL) -> AsyncGenerator[StreamEvent, None]:
         """The answer to the pending question. Asked for again it is the same call: what is paid for is replayed."""
@@ -73,7 +71,7 @@ class Conversation:
             on_unknown=on_unknown,
             sample=pending.sample,
             messages=(*said, pending.question),
-            **({"system": self.chat.system} if self.chat.system else {}),
+            system=self.chat.system or None,
         )
 
     async def answered(self, result: JobResult) -> Message:
@@ -89,3 +87,9 @@ class Conversation:
         await self._client.ledger.chats.answer(self.chat.id, pending.number, answer)
         self.exchanges[-1] = replace(pending, answer=answer)
         return answer
+
+
+def _resolved(client: Client, ref: str, mode: str) -> str:
+    """The model's whole name. Raises ConfigError before anything is asked when it is not there or makes no text."""
+    target = client.catalog.find(ref)
+    return str(client.runtime.registry.resolve(target, Operation.TEXT_GENERATE, Mode(mode)).ref)

@@ -8,7 +8,7 @@ from callsheet.errors import PluginError
 from callsheet.handler import HandlerSpec
 from callsheet.models import ModelRef, Operation
 
-__all__ = ["choose_spec", "wires_of"]
+__all__ = ["choose_spec", "sole_operation", "wires_of"]
 
 ANY = "*"
 
@@ -38,6 +38,14 @@ def choose_spec(
         remedy = "the model's row must say which wire" if not wire else "it must register one for each wire"
         raise PluginError(f"{plugin} has several handlers of {ref} for {operation} ({wires}): {remedy}", plugin=plugin)
     return best[0]
+
+
+def sole_operation(specs: Iterable[HandlerSpec], wire: str) -> Operation | None:
+    """What these specs do, where it is one thing only; of a wire, those that name it count before those of any."""
+    fitting = [spec for spec in specs if not wire or spec.wire in (wire, ANY)]
+    named = [spec for spec in fitting if wire and spec.wire == wire]
+    operations = {operation for spec in named or fitting for operation in spec.operations}
+    return operations.pop() if len(operations) == 1 else None
 
 
 def _rank(spec: HandlerSpec, wire: str) -> tuple[bool, bool, bool, int]:

@@ -22,6 +22,11 @@ class PriceRow:
     as_of: str
     source: str
 
+    def __str__(self) -> str:
+        """For people: `$0.03 per image`; what is sold by the million, by the million."""
+        many = self.per == "character" or self.per.endswith("token")
+        return f"${_plain(self.usd * 1_000_000)} per 1M {self.per}s" if many else f"${_plain(self.usd)} per {self.per}"
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:

@@ -23,6 +23,7 @@ from callsheet.keeping import ResultNotStoredError
 from callsheet.models import Operation
 from callsheet.preparation import PreparedCall
 from callsheet.result_check import check_result, has_all_files
+from callsheet.sampling import FreshSamples
 from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState
 from callsheet.stores.ledger import Claim
@@ -85,6 +86,7 @@ class PayOnce:
 
     def __init__(self, services: Services) -> None:
         self.flights = Flights(services.redactor)
+        self.fresh = FreshSamples(services.ledger)
         self._services = services
         self._batches = BatchWatches(services)
 
@@ -340,7 +342,8 @@ class Payment:
 
     async def _succeed(self, result: JobResult) -> JobResult:
         try:
-            check_result(self._call.request.expects, result, self._services.blobs, self._book.ref)
+            request = self._call.request
+            check_result(request.expects, result, self._services.blobs, self._book.ref, request.operation)
         except ProviderError as error:
             await self._book.failed(error)
             raise

@@ -49,7 +49,7 @@ async def settle_receipt(services: Services, bound: BoundHandler, receipt: Recei
     )
     try:
         result = await RemoteWaiter(handler, context, services.sleep).result(receipt)
-        check_result(receipt.expects, result, services.blobs, str(receipt.ref))
+        check_result(receipt.expects, result, services.blobs, str(receipt.ref), receipt.operation)
         await services.ledger.advance(receipt.key, epoch, CallState.SUCCEEDED, result=result)
     except ProviderError as error:
         if error.sent is Sent.FINISHED:
@@ -116,7 +116,7 @@ async def _record(services: Services, call: CallRecord, item: BatchItem, outcome
     try:
         if isinstance(outcome, ProviderError):
             raise outcome
-        check_result(item.request.expects, outcome, services.blobs, call.ref)
+        check_result(item.request.expects, outcome, services.blobs, call.ref, item.request.operation)
         await services.ledger.advance(call.key, call.epoch, CallState.SUCCEEDED, result=outcome)
     except ProviderError as error:
         failure = failure_of(error, services.redactor.text)

@@ -16,7 +16,7 @@ from callsheet.context import WarmStart
 from callsheet.discovery import DENY_VARIABLE, FoundPlugin, normalised
 from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderTimeoutError, Sent
 from callsheet.handler import Handler, HandlerSpec, Invokes, RemoteJobs
-from callsheet.handler_choice import choose_spec, wires_of
+from callsheet.handler_choice import choose_spec, sole_operation, wires_of
 from callsheet.jobs import Job, ProviderRequest
 from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.plugin_host import PluginHost
@@ -216,7 +216,20 @@ class Registry:
             raise ConfigError(f"{ref} does {info.operation}, and not {operation}: choose another model or operation")
         return info
 
-    def _performer(self, ref: ModelRef, info: ModelInfo) -> _Performer:
+    def operation_of(self, ref: ModelRef) -> Operation | None:
+        """What the model does, by its row; without one, what its wire does, where that is one thing only."""
+        row = self._catalog.get(ref)
+        bare = self._catalog.open_row(ref, Operation.TEXT_GENERATE) if row is None else None
+        if bare is None:
+            return None if row is None else row.operation
+        try:
+            _, _, wire, specs = self._offer(ref, bare)
+        except _UnresolvedError:
+            return None
+        return sole_operation(specs, wire)
+
+    def _offer(self, ref: ModelRef, info: ModelInfo) -> tuple[str, FoundPlugin, str, list[HandlerSpec]]:
+        """Whose wire it is, the plugin, the wire's name there, and the handlers of that provider."""
         lender, colon, wire = info.wire.rpartition(":")
         provider = lender if colon else ref.provider
         try:
@@ -229,6 +242,10 @@ class Registry:
             exported = ", ".join(plugin.manifest.wires if plugin.manifest else ()) or "none"
             raise ConfigError(f"{ref}: {plugin.label} exports no wire {wire!r} (it exports: {exported})")
         specs = [spec for spec in self._host.handlers_of(plugin.name) if spec.provider in (provider, "*")]
+        return provider, plugin, wire, specs
+
+    def _performer(self, ref: ModelRef, info: ModelInfo) -> _Performer:
+        provider, plugin, wire, specs = self._offer(ref, info)
         spec = choose_spec(
             specs,
             ref=ModelRef(provider, ref.model, ref.environment),
@@ -304,10 +321,8 @@ class Registry:
     ) -> None:
         """Let the performers get ready, all at once, each in a thread of its own and within `timeout` seconds.
 
-        `secrets` gives each its scope.
-
-        Raises the first failure: what the plugin raised if it is a CallsheetError, else a PluginError naming it, or
-        ProviderTimeoutError (nothing was sent).
+        `secrets` gives each its scope. Raises the first failure: what the plugin raised if it is a CallsheetError, else
+        a PluginError naming it, or ProviderTimeoutError (nothing was sent).
         """
         unique = {id(bound.handler): bound for bound in bounds}
         if not unique:

@@ -9,6 +9,7 @@ from callsheet.artifacts import Artifact, BlobArtifact, JsonArtifact, TextArtifa
 from callsheet.errors import MalformedOutputError
 from callsheet.jobs import Expected, JobResult
 from callsheet.media import HEAD_BYTES, sniff
+from callsheet.models import Operation
 from callsheet.storage import BlobStore
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ _MEDIA = frozenset({"audio", "image", "video"})
 _CONTAINERS = frozenset({"video/mp4", "video/webm", "video/quicktime", "audio/ogg", "audio/mp4"})
 
 
-def check_result(expects: Sequence[Expected], result: JobResult, blobs: BlobStore, ref: str) -> None:
+def check_result(
+    expects: Sequence[Expected], result: JobResult, blobs: BlobStore, ref: str, operation: Operation
+) -> None:
     """Raises MalformedOutputError (paid for, `finished`) when the result is not what the request promised."""
-    problem = _problem(expects, result, blobs)
+    problem = _problem(expects, result, blobs, operation)
     if problem:
         raise MalformedOutputError(f"{ref} gave a result that is not as promised: {problem}", ref=ref)
 
@@ -32,25 +35,27 @@ def has_all_files(result: JobResult, blobs: BlobStore) -> bool:
     return all(blobs.has(a.file.sha256) for a in result.artifacts if isinstance(a, BlobArtifact))
 
 
-def _problem(expects: Sequence[Expected], result: JobResult, blobs: BlobStore) -> str:
+def _problem(expects: Sequence[Expected], result: JobResult, blobs: BlobStore, operation: Operation) -> str:
     if result.finish in ("content_filter", "refusal", "tool_calls"):
         return ""  # an answer of its own kind; whether it will do is for the caller to say
     wanted = [expected for expected in expects for _ in range(expected.count)]
     if len(result.artifacts) < len(wanted):
         return f"{len(result.artifacts)} of {len(wanted)} outputs"
     for number, (expected, artifact) in enumerate(zip(wanted, result.artifacts, strict=False)):
-        problem = _artifact_problem(expected, artifact, blobs)
+        problem = _artifact_problem(expected, artifact, blobs, operation)
         if problem:
             return f"output {number}: {problem}"
     return ""
 
 
-def _artifact_problem(expected: Expected, artifact: Artifact, blobs: BlobStore) -> str:
+def _artifact_problem(expected: Expected, artifact: Artifact, blobs: BlobStore, operation: Operation) -> str:
     if artifact.kind != expected.kind:
         return f"{artifact.kind} instead of {expected.kind}"
     match artifact:
         case TextArtifact(text=text):
-            return "" if text.strip() else "the text is empty"
+            # nobody speaks in silence
+            fits = text.strip() or operation is Operation.AUDIO_TRANSCRIBE
+            return "" if fits else "the text is empty"
         case JsonArtifact():
             return _json_problem(artifact, expected.schema)
         case BlobArtifact():

@@ -64,7 +64,8 @@ class _StreamedPayment(Payment):
             known = last is None or type(last) in _EVENTS
             how = "ended without its finished event" if known else f"gave a {type(last).__name__}, which is no event"
             raise MalformedOutputError(f"{who} {how}", sent=Sent.UNKNOWN, ref=ref)
-        check_result(self._call.request.expects, last.result, self._services.blobs, ref)
+        request = self._call.request
+        check_result(request.expects, last.result, self._services.blobs, ref, request.operation)
         whole = _text_of(last.result)
         if text and text != whole and any(isinstance(each, TextArtifact) for each in last.result.artifacts):
             raise MalformedOutputError(f"{who} gave another text than its result", ref=ref)

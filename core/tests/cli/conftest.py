@@ -43,9 +43,10 @@ operation = "video.generate"
 
 CODE = """
 import asyncio
+import re
 from pathlib import Path
 import click
-from callsheet.plugin import (AbortOutcome, BlobArtifact, CallWarning, Expected, HandlerSpec, JobResult, Operation,
+from callsheet.plugin import (StreamFinished, TextDelta, AbortOutcome, BlobArtifact, CallWarning, Expected, HandlerSpec, JobResult, Operation,
     ProviderRequest, Receipt, RemoteState, RemoteStatus, TextArtifact, WarningKind, error_for, ErrorKind, hookimpl)
 
 
@@ -53,7 +54,12 @@ class Toy:
     def prepare(self, job):
         kind = Expected("text", "text/plain") if job.operation is Operation.TEXT_GENERATE else Expected("blob", "image/png")
         warnings = (CallWarning(WarningKind.UNSUPPORTED, "no seed here", "seed"),) if job.inputs.seed is not None else ()
-        body = {"prompt": job.inputs.prompt, "count": getattr(job.inputs, "count", 1), "options": dict(job.options)}
+        prompt = job.inputs.prompt
+        for message in getattr(job.inputs, "messages", ()):
+            said = [part.text if part.kind == "text" else part.file for part in message.parts]
+            prompt = [*(prompt or []), message.role, *said]
+        about = {name: value for name in ("system", "images", "files", "audio", "output_schema") if (value := getattr(job.inputs, name, None))}
+        body = {**about, "prompt": prompt, "count": getattr(job.inputs, "count", 1), "options": dict(job.options)}
         return ProviderRequest(job.ref, job.operation, body, (kind,), {"run": 1}, warnings)
 
     async def invoke(self, request, context):
@@ -71,9 +77,19 @@ class Toy:
         files = [await context.store(b"\\x89PNG\\r\\n\\x1a\\n" + f"{request.body} {i}".encode(), "image/png") for i in range(request.body["count"])]
         return JobResult(tuple(BlobArtifact(file) for file in files))
 
+    async def stream(self, request, context):
+        result = await self.invoke(request, context)
+        if request.operation is Operation.TEXT_GENERATE:
+            for piece in re.findall(r"\\S+\\s*", result.artifacts[0].text):
+                yield TextDelta(piece)
+            if "cut" in result.artifacts[0].text:
+                return
+        yield StreamFinished(result)
+
 
 class ToyJobs(Toy):
     invoke = None
+    stream = None
 
     async def submit(self, request, context):
         return Receipt(request.ref, request.operation, "job-1", context.key, context.request_digest, request.expects, 1.0, state=request.body)

@@ -57,3 +57,21 @@ def test_a_wrong_project_file(cli, toy):
     assert ended.code == 2
     assert "concurrency" in ended.err
     assert ended.out == ""
+
+
+def test_prices_are_plain_decimals(cli, toy):
+    """Tokens by the million for people, each for programs; neither has an exponent. The list shows the first three."""
+    from pathlib import Path
+
+    units = ("input_token", "output_token", "second", "run", "image")
+    price = ", ".join(
+        f'{{ per = "{u}", usd = 6e-7, as_of = "2026-11-01", source = "toy.test/pricing" }}' for u in units
+    )
+    Path("callsheet.toml").write_text(
+        f'[[models]]\nprovider = "toy"\nmodel = "cheap"\noperation = "text.generate"\nprice = [{price}]\n'
+    )
+    tokens = "$0.60 per 1M input_tokens, $0.60 per 1M output_tokens, $0.0000006 per second, "
+    assert f"{tokens}2 more  " in cli("models", "cheap").out
+    every = f"{tokens}$0.0000006 per run, $0.0000006 per image (2026-11-01, toy.test/pricing)\n"
+    assert every in cli("model", "show", "toy:cheap").out
+    assert cli("models", "cheap", "--json").document["models"][0]["price"][0]["usd"] == "0.0000006"

@@ -14,7 +14,7 @@ from callsheet.jobs import Attempt, Expected, JobResult, Receipt
 from callsheet.models import ModelRef, Operation
 from callsheet.money import Cost
 from callsheet.storage import CallState, Failure
-from callsheet.stores.ledger import Ledger, LostOwnershipError, Pick
+from callsheet.stores.ledger import Change, Ledger, LostOwnershipError, NewCall, Pick, Step
 from callsheet.stores.owners import Owner
 
 REF = ModelRef("mock", "image")
@@ -284,3 +284,38 @@ async def test_a_ledger_outside_of_its_owners_folder_is_refused(tmp_path, owner)
     """Two processes would take each other for dead."""
     with pytest.raises(ConfigError, match="state folder"):
         await Ledger.open(tmp_path / "elsewhere" / "ledger.sqlite3", owner)
+
+
+def new(key):
+    """A call to be claimed with others."""
+    return NewCall(key, "acme:batch", "text.generate", f"b[{key}]", "r", "d" * 64, "{}"), ()
+
+
+async def test_many_calls_are_claimed_in_one_transaction(ledger, rival):
+    """Each with a verdict of its own, in order."""
+    await claim(rival, "b")
+    before = ledger._writer.commits
+    claims = await ledger.claim_many([new("a"), new("b"), new("c")])
+    assert [each.verdict for each in claims] == ["claimed", "held", "claimed"]
+    assert ledger._writer.commits == before + 1
+
+
+async def test_many_steps_are_taken_together_or_not_at_all(ledger, rival):
+    """One call that is not ours keeps all of them where they are."""
+    await ledger.claim_many([new("a"), new("b")])
+    await claim(rival, "c")
+    steps = [Step(Change(key, 1, CallState.SENDING), ()) for key in "abc"]
+    with pytest.raises(LostOwnershipError):
+        await ledger.advance_many(steps)
+    assert {record.state for record in (await ledger.get_many("ab")).values()} == {CallState.CLAIMED}
+    await ledger.advance_many(steps[:2])
+    assert {record.state for record in (await ledger.get_many("ab")).values()} == {CallState.SENDING}
+
+
+async def test_the_calls_of_a_batch_are_found_by_its_key(ledger):
+    """Only those that left in it."""
+    await ledger.claim_many([new("a"), new("b"), new("c")])
+    receipt = Receipt(ModelRef("acme", "batch"), Operation.TEXT_GENERATE, "", "batch", "batch", (), 1.0)
+    await ledger.advance_many([Step(Change(key, 1, CallState.SENDING, receipt=receipt), ()) for key in "ab"])
+    assert [record.key for record in await ledger.batch_calls("batch")] == ["a", "b"]
+    assert await ledger.batch_calls("other") == []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from callsheet.artifacts import BlobArtifact, FileRef, JsonArtifact, TextArtifact
 from callsheet.errors import CallsheetError
 from callsheet.jobs import CallWarning, Expected, JobResult, Receipt, Usage, WarningKind
+from callsheet.messages import FilePart, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from callsheet.models import ModelRef, Operation
 from callsheet.money import Cost
 from callsheet.storage import Failure
@@ -46,6 +47,13 @@ artifacts = (
     | st.builds(JsonArtifact, json_values, texts)
     | st.builds(BlobArtifact, files, maybe_int, maybe_int, maybe_float)
 )
+parts = (
+    st.builds(TextPart, texts)
+    | st.builds(FilePart, files)
+    | st.builds(ReasoningPart, texts, texts)
+    | st.builds(ToolCallPart, texts, texts, mappings)
+    | st.builds(ToolResultPart, texts, texts, st.booleans())
+)
 usages = st.builds(Usage, maybe_int, maybe_int, maybe_int, maybe_int, st.dictionaries(texts, numbers, max_size=3))
 results = st.builds(
     JobResult,
@@ -55,6 +63,7 @@ results = st.builds(
     st.sampled_from(["stop", "length", "content_filter", "refusal", "tool_calls"]),
     st.none() | costs,
     mappings,
+    st.lists(parts, max_size=3).map(tuple),
 )
 expecteds = st.builds(
     Expected,

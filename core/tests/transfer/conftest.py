@@ -67,6 +67,7 @@ class _Wire(SocketBackend):
     """Connects public-looking addresses to the loopback ports behind them, and keeps the book."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.routes: dict[str, int] = {}
         self.connected: list[tuple[str, int]] = []
 

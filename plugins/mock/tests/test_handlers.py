@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -244,3 +245,37 @@ async def test_a_shared_journal_is_a_shared_vendor(stage, tmp_path, monkeypatch)
     other = replace(context, workspace=tmp_path / "another")
     assert (await stage.jobs.poll(receipt, other)).state is RemoteState.CANCELLED
     assert stage.journal() == []
+
+
+# --- streams
+
+
+async def streamed(stage, job):
+    """All events of a job's stream."""
+    request, context = stage.prepared(job)
+    return [event async for event in stage.answers.stream(request, context)], await stage.answers.invoke(
+        request, context
+    )
+
+
+async def test_a_streamed_text_is_that_of_the_answer(stage):
+    """A few words at a time, the usage, and the very result that a call gives."""
+    events, result = await streamed(stage, stage.job("mock:text", "text.generate", prompt="lava"))
+    deltas = [event.text for event in events if event.type == "text.delta"]
+    assert "".join(deltas) == result.artifacts[0].text
+    assert max(len(delta.split()) for delta in deltas) == 3
+    assert [event.type for event in events[-2:]] == ["usage", "finished"]
+    assert (events[-2].usage, events[-1].result) == (result.usage, result)
+
+
+async def test_streamed_json_is_valid_as_a_whole(stage):
+    """The deltas are the JSON text."""
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    events, result = await streamed(stage, stage.job("mock:text", "text.generate", prompt="x", output_schema=schema))
+    assert json.loads("".join(event.text for event in events[:-2])) == result.artifacts[0].value
+
+
+async def test_a_stream_of_what_is_no_text(stage):
+    """A picture comes with the last event alone."""
+    events, _ = await streamed(stage, stage.job("mock:image", "image.generate", prompt="x", size="8x8"))
+    assert [event.type for event in events] == ["usage", "finished"]

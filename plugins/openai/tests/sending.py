@@ -9,6 +9,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from openai_counterpart import stage
 from openai_counterpart.server import KEY
 from openai_counterpart.vendor import Vendor
 
@@ -17,7 +18,6 @@ from callsheet.handler_choice import choose_spec
 from callsheet.inputs import parse_inputs
 from callsheet.models import ModelInfo, ModelRef, Operation
 from callsheet.plugin import FileRef, FormFile, Handler, Invokes, Job, JobContext, ProviderRequest, Streams
-from callsheet.plugin_manifest import PluginManifest, model_row
 from callsheet.secrets import MappingSecrets, Redactor, SecretScope
 from callsheet.services import library_log
 
@@ -80,11 +80,9 @@ class _Catching:
         raise CaughtError(Outgoing(method, path, json, form, tuple(files), headers or {}))
 
 
-@cache
 def rows() -> tuple[ModelInfo, ...]:
     """Every row of the plugin's manifest."""
-    manifest = PluginManifest.find(Path(callsheet_openai.__file__).parent)
-    return tuple(model_row(row.values, "openai", "callsheet-openai", file=row.file) for row in manifest.rows)
+    return tuple(stage.rows().values())
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from callsheet.client import Client
     from callsheet.models import ModelRef, Operation
 
-__all__ = ["call"]
+__all__ = ["call", "text_or_file"]
 
 _JSON_ATTRIBUTES = ("output_schema", "messages")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PLACES = {"image": ("images", "image"), "audio": ("audio",), "video": ("clips", "files")}
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -31,7 +34,11 @@ Pairs = tuple[tuple[str, str], ...]
     "--option", "options", type=PAIR, multiple=True, metavar="NAME=VALUE", help="A setting of the vendor's own."
 )
 @click.option("--operation", metavar="OP", help="What the model does, where no catalog says it.")
+@click.option("--system", metavar="TEXT", help="Short for -p system=TEXT.")
+@click.option("--schema", type=_FILE, metavar="FILE", help="A JSON Schema for the answer: -p output_schema=@FILE.")
+@click.option("--attach", type=_FILE, multiple=True, metavar="FILE", help="A picture, a sound or another file.")
 @mode_option
+@click.option("--stream/--no-stream", default=None, help="Show text while it comes.  [default: on a terminal]")
 @click.option("--reuse", is_flag=True, help="Take the result that was paid for before, if there is one.")
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the result goes.")
@@ -40,27 +47,30 @@ Pairs = tuple[tuple[str, str], ...]
 @click.pass_obj
 def call(session: Session, /, ref: str, *, params: Pairs, options: Pairs, project: Path | None, **asked: Any) -> int:
     """Make one call to the model REF. Text goes to stdout, files to -o or into the working folder."""
+    from callsheet.cli.live_text import LiveText
     from callsheet.cli.results import Call, call_to_end, check_target
     from callsheet.cli.work import open_project, perform
 
     settings = {name: _json_or_text(text) for name, text in table_of(options, "--option").items()}
     check_target(asked["output"])
+    if asked["stream"] and (session.json or asked["output"] is not None):
+        raise click.UsageError("--stream shows the text while it comes: it does not go with --json and -o")
 
     async def work() -> int:
         async with open_project(session, project, user=True) as client:
             target, operation = _meant(client, ref, asked["operation"])
-            attributes = _attributes(operation, params)
+            wanted: dict[str, Any] = {
+                "operation": operation,
+                "options": settings,
+                **{name: asked[name] for name in ("mode", "reuse", "strict")},
+                **_attributes(operation, (*params, *_shorts(operation, asked))),
+            }
             told = Call(str(target), operation.value, asked["mode"], asked["output"])
-            made = client.call(
-                target,
-                operation=operation,
-                mode=asked["mode"],
-                options=settings,
-                reuse=asked["reuse"],
-                strict=asked["strict"],
-                **attributes,
-            )
-            return await call_to_end(session, client, told, made)
+            if not _streamed(session, operation, asked):
+                return await call_to_end(session, client, told, client.call(target, **wanted))
+            live = LiveText(session)
+            made = live.follow(client.stream(target, **wanted))
+            return await call_to_end(session, client, told, made, live=live)
 
     return perform(work())
 
@@ -76,11 +86,41 @@ def _meant(client: Client, ref: str, operation: str | None) -> tuple[ModelRef, O
         if operation not in names:
             raise ConfigError(f"there is no operation {operation!r}{near_or_known(operation, names)}")
         return target, Operation(operation)
-    info = client.catalog.get(target)
-    if info is None:
+    known = client.runtime.registry.operation_of(target)
+    if known is None:
         hint = client.catalog.hint(target)
         raise ConfigError(f"{target} is in no catalog here{hint}; or say what it does: --operation image.generate")
-    return target, info.operation
+    return target, known
+
+
+def _streamed(session: Session, operation: Operation, asked: dict[str, Any]) -> bool:
+    """As the user says; else text on a terminal, unless it is to be shaped or saved as a whole. Raises UsageError."""
+    if operation != "text.generate":
+        if asked["stream"]:
+            raise click.UsageError(f"--stream is for text, and this model does {operation}")
+        return False
+    if asked["stream"] is not None:
+        return bool(asked["stream"])
+    return sys.stdout.isatty() and not session.json and asked["output"] is None and asked["schema"] is None
+
+
+def _shorts(operation: Operation, asked: dict[str, Any]) -> Pairs:
+    """What --system, --schema and --attach stand for, as `-p` would say it. Raises ConfigError."""
+    from callsheet.inputs import file_attributes
+    from callsheet.media import HEAD_BYTES, media_type_of
+
+    pairs = [] if asked["system"] is None else [("system", asked["system"])]
+    if asked["schema"] is not None:
+        pairs.append(("output_schema", f"@{asked['schema']}"))
+    for path in asked["attach"]:
+        with path.open("rb") as stream:
+            kind = media_type_of(path.name, stream.read(HEAD_BYTES))
+        places = _PLACES.get(kind.partition("/")[0], ("files",))
+        place = next((name for name in places if name in file_attributes(operation)), None)
+        if place is None:
+            raise ConfigError(f"{operation} takes no {kind}", where=f"--attach {path.name}")
+        pairs.append((place, f"@{path}"))
+    return tuple(pairs)
 
 
 def _attributes(operation: Operation, params: Pairs) -> dict[str, Any]:
@@ -104,11 +144,15 @@ def _attributes(operation: Operation, params: Pairs) -> dict[str, Any]:
     return values
 
 
-def _value(name: str, text: str) -> object:
+def text_or_file(text: str, where: str) -> str:
+    """The text; of `@FILE` what the file holds, and `@@` is an @. Raises ConfigError."""
     if text.startswith("@@"):
-        text = text[1:]
-    elif text.startswith("@"):
-        text = _read(Path(text[1:]), name)
+        return text[1:]
+    return _read(Path(text[1:]), where) if text.startswith("@") else text
+
+
+def _value(name: str, text: str) -> object:
+    text = text_or_file(text, f"-p {name}")
     if name not in _JSON_ATTRIBUTES:
         return text
     from callsheet.sheet_files import parse_json
@@ -116,12 +160,12 @@ def _value(name: str, text: str) -> object:
     return parse_json(text, f"-p {name}")
 
 
-def _read(path: Path, name: str) -> str:
+def _read(path: Path, where: str) -> str:
     from callsheet.sheet_files import read_text
 
     if not path.is_file():
-        raise ConfigError(f"there is no file {str(path)!r} (@@ for a text that begins with @)", where=f"-p {name}")
-    return read_text(path, f"-p {name}")
+        raise ConfigError(f"there is no file {str(path)!r} (@@ for a text that begins with @)", where=where)
+    return read_text(path, where)
 
 
 def _json_or_text(text: str) -> object:

@@ -16,6 +16,7 @@ _COMMANDS = {
     "plan": ("plan", "plan", "Show what a run of a call sheet would do, and for how much."),
     "run": ("run", "run", "Run a call sheet to finished artifacts."),
     "call": ("call", "call", "Make one call to one model."),
+    "chat": ("chat", "chat", "Talk with a model, now or later."),
     "runs": ("runs", "runs", "List, show, open, follow, cancel and verify runs."),
     "jobs": ("jobs", "jobs", "List the calls that are under way or were left behind."),
     "resume": ("resume", "resume", "Go on with a run, or collect a remote job by its receipt."),

@@ -35,6 +35,8 @@ def complain(session: Session, error: CallsheetError) -> int:
     about = f" ({failure.ref})" if failure.ref and failure.ref not in failure.message else ""
     say(f"error: {failure.message}{about}")
     tell_prompt(failure.prompt)
+    if failure.partial and not session.partial_shown:
+        say(f"  the answer until then: {failure.partial}")
     if advice(failure.kind):
         say(f"  what to do: {advice(failure.kind)}")
     if failure.docs_url:

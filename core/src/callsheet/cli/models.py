@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["discover_project", "model", "models"]
 
 MAX_SCHEMA_BYTES = 4 << 20
+MAX_PRICES = 3
 
 
 @click.command()
@@ -94,7 +95,7 @@ def show(session: Session, ref: str, project: Path | None) -> None:
         "capabilities": ", ".join(sorted(info.capabilities)),
         "makes": info.output,
         "takes": ", ".join(info.inputs or attribute_names(info.operation)),
-        "price": _price(info, dated=True),
+        "price": _dated_price(info),
         "revision": info.revision,
         "tier": info.tier,
         "deprecated": info.deprecated,
@@ -132,9 +133,18 @@ def discover_project(project: Path | None) -> tuple[Discovery, Catalog]:
     return discovery, catalog
 
 
-def _price(info: ModelInfo, *, dated: bool = False) -> str:
-    told = (f"${row.usd} per {row.per}" + (f" ({row.as_of}, {row.source})" if dated else "") for row in info.price)
-    return ", ".join(told) or "unknown"
+def _price(info: ModelInfo) -> str:
+    told = [str(row) for row in info.price]
+    more = [f"{len(told) - MAX_PRICES} more"] if len(told) > MAX_PRICES else []
+    return ", ".join(told[:MAX_PRICES] + more) or "unknown"
+
+
+def _dated_price(info: ModelInfo) -> str:
+    """Every price, with the day and the source once for those that share them."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in info.price:
+        groups.setdefault((row.as_of, row.source), []).append(str(row))
+    return "; ".join(f"{', '.join(told)} ({day}, {source})" for (day, source), told in groups.items()) or "unknown"
 
 
 def _row(info: ModelInfo) -> dict[str, object]:
@@ -144,7 +154,7 @@ def _row(info: ModelInfo) -> dict[str, object]:
         "title": info.title,
         "aliases": list(info.aliases),
         "capabilities": sorted(info.capabilities),
-        "price": [{"per": r.per, "usd": str(r.usd), "as_of": r.as_of, "source": r.source} for r in info.price],
+        "price": [{"per": r.per, "usd": f"{r.usd:f}", "as_of": r.as_of, "source": r.source} for r in info.price],
         "tier": info.tier,
         "deprecated": info.deprecated,
         "plugin": info.plugin,

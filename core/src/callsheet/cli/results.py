@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Coroutine, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from callsheet.artifacts import Artifact, BlobArtifact, JsonArtifact, TextArtifact, extension_for
+from callsheet.cli.live_text import LiveText
 from callsheet.cli.progress import watching
 from callsheet.cli.terminal import Session, put, put_data, put_json, say
 from callsheet.cli.work import command_line
@@ -57,12 +59,17 @@ def check_target(output: Path | None) -> None:
         raise click.UsageError(f"-o {output}: there is no folder {output.absolute().parent}")
 
 
-async def call_to_end(session: Session, client: Client, call: Call, work: Coroutine[Any, Any, JobResult]) -> int:
-    """Await the call, save and tell its result. A remote job that goes on without us leaves its receipt as a file."""
+async def call_to_end(
+    session: Session, client: Client, call: Call, work: Coroutine[Any, Any, JobResult], *, live: LiveText | None = None
+) -> int:
+    """Await the call, save and tell its result. A remote job that goes on without us leaves its receipt as a file.
+
+    `live` is where the work shows its text by itself.
+    """
     ledger = client.ledger
     end = ledger.subscribe(call.hear)
     try:
-        with watching(session, ledger, untold=frozenset({"job.succeeded"})):
+        with watching(session, ledger, untold=frozenset({"job.succeeded"})) if live is None else nullcontext():
             result = await work
     except (asyncio.CancelledError, CallsheetError):
         await _keep_receipts(client, call)
@@ -76,7 +83,7 @@ async def call_to_end(session: Session, client: Client, call: Call, work: Corout
     for artifact, file in zip(result.artifacts, files, strict=True):
         if file is not None:
             put(file)
-        elif not isinstance(artifact, BlobArtifact):
+        elif not isinstance(artifact, BlobArtifact) and not (live is not None and live.shown):
             put_data(artifact.text if isinstance(artifact, TextArtifact) else artifact.data().decode())
     for warning in dict.fromkeys(w.message for w in result.warnings):
         say(f"warning: {session.redact(warning)}")

@@ -21,13 +21,14 @@ def _as_it_is(text: str) -> str:
 class Session:
     """One command's life. `redact` masks secrets once a client is open; `told` says that the JSON document is out.
 
-    `guest` is the plugin whose command runs.
+    `guest` is the plugin whose command runs. `partial_shown`: what came of an answer stands on stdout already.
     """
 
     json: bool = False
     redact: Callable[[str], str] = field(default=_as_it_is)
     told: bool = False
     guest: str = ""
+    partial_shown: bool = False
 
     @property
     def live(self) -> bool:

@@ -7,8 +7,8 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -19,7 +19,16 @@ from callsheet.first_seen import announce_new
 from callsheet.opening import open_client, project_at
 from callsheet.sheet import CallSheet
 
-__all__ = ["command_line", "has_ledger", "open_project", "open_sheet", "perform", "project_command", "resume_command"]
+__all__ = [
+    "command_line",
+    "has_ledger",
+    "open_project",
+    "open_sheet",
+    "perform",
+    "performing",
+    "project_command",
+    "resume_command",
+]
 
 T = TypeVar("T")
 
@@ -31,10 +40,23 @@ def perform(work: Coroutine[Any, Any, T]) -> T:
 
     A second one ends the process at once: whatever is under way is on record, as after any crash.
     """
-    try:
-        return asyncio.run(_cancelled_by_signal(work))
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    with performing() as on_one_loop:
+        done: T = on_one_loop(work)
+        return done
+
+
+@contextmanager
+def performing() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """`perform` for several works, one after the other, which share one event loop."""
+    with asyncio.Runner() as runner:
+
+        def perform_next(work: Coroutine[Any, Any, Any]) -> Any:
+            try:
+                return runner.run(_cancelled_by_signal(work))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
+
+        yield perform_next
 
 
 async def _cancelled_by_signal(work: Coroutine[Any, Any, T]) -> T:

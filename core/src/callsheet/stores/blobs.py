@@ -18,7 +18,7 @@ __all__ = ["LocalBlobs"]
 _HEX = re.compile(r"[0-9a-f]{64}")
 _INLINE = 64 * 1024
 """Bytes below which a thread costs more than the work."""
-_PIECE = 3 * 1024 * 1024
+_PIECE = 4 * 1024 * 1024
 """Bytes gathered from a stream (not copied) before they are hashed and written at once."""
 
 

@@ -16,7 +16,7 @@ __all__ = ["Chat", "Chats", "Exchange"]
 
 _SAMPLES = 1 << 48
 _SELECT = "SELECT id, ref, mode, system, started, updated FROM chats"
-_INSERT = "INSERT INTO chats (id, ref, mode, system, started, updated) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT OR IGNORE INTO chats (id, ref, mode, system, started, updated) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT_EXCHANGES = "SELECT number, sample, question, answer FROM exchanges WHERE chat = ? ORDER BY number"
 
 
@@ -52,16 +52,10 @@ class Chats:
         self._writer = writer
         self._clock = clock
 
-    async def start(self, ref: str, mode: str, system: str) -> Chat:
-        """A new chat."""
+    def begin(self, ref: str, mode: str, system: str) -> Chat:
+        """A new chat; it is written with its first message."""
         now = self._clock()
-        chat = Chat(secrets.token_hex(6), ref, mode, system, now, now)
-
-        def write(turn: Turn) -> None:
-            turn.db.execute(_INSERT, (chat.id, ref, mode, system, now, now))
-
-        await self._writer.submit(write)
-        return chat
+        return Chat(secrets.token_hex(6), ref, mode, system, now, now)
 
     async def find(self, chat: str = "") -> Chat:
         """The chat with this id or the beginning of it, or the latest. Raises ConfigError for none or several."""
@@ -88,15 +82,18 @@ class Chats:
 
         await self._writer.submit(write)
 
-    async def ask(self, chat: str, question: Message) -> Exchange:
+    async def ask(self, chat: Chat, question: Message) -> Exchange:
         """Keep what the user says, before it is sent."""
         now, sample, text = self._clock(), secrets.randbelow(_SAMPLES), encode_message(question)
 
         def write(turn: Turn) -> Exchange:
-            last = turn.db.execute("SELECT coalesce(max(number), 0) FROM exchanges WHERE chat = ?", (chat,)).fetchone()
-            values = (chat, int(last[0]) + 1, sample, text)
+            row = (chat.id, chat.ref, chat.mode, chat.system, chat.started, now)
+            turn.db.execute(_INSERT, row)
+            query = "SELECT coalesce(max(number), 0) FROM exchanges WHERE chat = ?"
+            last = turn.db.execute(query, (chat.id,)).fetchone()
+            values = (chat.id, int(last[0]) + 1, sample, text)
             turn.db.execute("INSERT INTO exchanges (chat, number, sample, question) VALUES (?, ?, ?, ?)", values)
-            turn.db.execute("UPDATE chats SET updated = ? WHERE id = ?", (now, chat))
+            turn.db.execute("UPDATE chats SET updated = ? WHERE id = ?", (now, chat.id))
             return Exchange(values[1], sample, question)
 
         return await self._writer.submit(write)

@@ -15,6 +15,8 @@ __all__ = ["SocketBackend"]
 
 HIGH_WATER = 1 << 18
 """Bytes that may wait unread before the sender is told to pause."""
+AT_ONCE = 64 << 10
+"""Bytes that are read at once: as many as stay in a processor's cache until they are hashed and written."""
 GATHER = 64 << 10
 """Bytes to gather before they are written: head and body of a small request leave together."""
 TRUSTED_IDLE = 0.5
@@ -23,6 +25,10 @@ TRUSTED_IDLE = 0.5
 
 class SocketBackend(httpcore2.AsyncNetworkBackend):
     """Opens connections. Raises httpcore2's ConnectError and ConnectTimeout."""
+
+    def __init__(self) -> None:
+        # One for all connections: the loop reads into it and hands it over in one step.
+        self._buffer = memoryview(bytearray(AT_ONCE))
 
     async def connect_tcp(
         self,
@@ -37,7 +43,9 @@ class SocketBackend(httpcore2.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                _, stream = await loop.create_connection(_Socket, host, port, happy_eyeballs_delay=0.25)
+                _, stream = await loop.create_connection(
+                    lambda: _Socket(self._buffer), host, port, happy_eyeballs_delay=0.25
+                )
         except TimeoutError as error:
             # The kernel's own time-out is a TimeoutError as well.
             raise httpcore2.ConnectTimeout(f"no connection after {timeout:g} s" if timeout else str(error)) from None
@@ -50,13 +58,14 @@ class SocketBackend(httpcore2.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
-class _Socket(asyncio.Protocol, httpcore2.AsyncNetworkStream):
+class _Socket(asyncio.BufferedProtocol, httpcore2.AsyncNetworkStream):
     """One connection, plain or TLS."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: memoryview) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._gone = self._loop.create_future()
+        self._buffer = buffer
         self._chunks: deque[bytes] = deque()
         self._waiting: asyncio.Future[None] | None = None
         self._unread = 0
@@ -74,9 +83,13 @@ class _Socket(asyncio.Protocol, httpcore2.AsyncNetworkStream):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
 
-    def data_received(self, data: bytes) -> None:
-        self._chunks.append(data)
-        self._unread += len(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._chunks.append(bytes(self._buffer[:nbytes]))
+        self._unread += nbytes
         if self._unread > HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()

@@ -142,13 +142,13 @@ async def collect(
 
 
 async def cancel(receipt: Receipt, context: JobContext) -> AbortOutcome:
-    """Cancel a batch: what is under way is still finished (and paid for), nothing else is begun."""
+    """Cancel a batch. What is finished by then was paid for and stays to be collected, so only an empty one is stopped."""
     try:
         batch = await ask(context, f"/batches/{receipt.job_id}/cancel", method="POST")
     except InvalidRequestError:  # it is over: the vendor cancels only what runs
         batch = await ask(context, f"/batches/{receipt.job_id}")
-    state = batch.get("status")
-    if state in ("cancelling", "cancelled"):
+    state, counts = batch.get("status"), batch.get("request_counts")
+    if state == "cancelled" and isinstance(counts, Mapping) and not counts.get("completed"):
         return AbortOutcome.STOPPED
     return AbortOutcome.ALREADY_FINISHED if state in ("completed", "expired", "failed") else AbortOutcome.UNKNOWN
 

@@ -1,0 +1,46 @@
+"""Fresh samples: each of many equal calls is a take of its own, also when they are made at once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from callsheet.preparation import PreparedCall
+from callsheet.storage import CallState
+from callsheet.stores.ledger import Ledger
+
+__all__ = ["FreshSamples"]
+
+_FIRST_LOOK = (1, 8, 64)
+"""How many samples are looked up at once, while it is not known how many there are."""
+_REMEMBERED = 4096
+"""How many different calls are remembered; a forgotten one is looked up again."""
+
+
+class FreshSamples:
+    """Numbers that nobody has paid for and nobody in this process was given; the ledger is asked, then remembered."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._next: OrderedDict[str, int] = OrderedDict()
+
+    async def take(self, call: PreparedCall, count: int = 1) -> list[int]:
+        """The next `count` samples of this call."""
+        mark = call.key(0)
+        sizes = iter(_FIRST_LOOK if mark not in self._next else ())
+        taken: list[int] = []
+        while len(taken) < count:
+            first = self._next.get(mark, 0)
+            end = first + max(next(sizes, 1), count - len(taken))
+            self._remember(mark, end)  # before anything is awaited: two equal calls get two numbers
+            keys = {call.key(sample): sample for sample in range(first, end)}
+            known = await self._ledger.get_many(keys)
+            taken += [s for k, s in keys.items() if k not in known or known[k].state is CallState.FAILED]
+            if len(taken) > count and self._next.get(mark) == end:
+                self._remember(mark, taken[count])  # looked at, and not needed
+        return taken[:count]
+
+    def _remember(self, mark: str, following: int) -> None:
+        self._next[mark] = following
+        self._next.move_to_end(mark)
+        if len(self._next) > _REMEMBERED:
+            self._next.popitem(last=False)
