@@ -31,7 +31,6 @@ async def test_another_process_goes_on_after_what_is_paid_for(studio):
     async with await studio.open() as client:
         with pytest.raises(InvalidRequestError):
             await client.call("acme:text", prompt="lava")
-    async with await studio.open() as client:
         await client.call("acme:text", prompt="lava")
         await client.call("acme:text", prompt="lava")
         assert await samples_of(client) == list(range(13))

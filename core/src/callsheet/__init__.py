@@ -103,11 +103,15 @@ def open(  # noqa: A001 - `callsheet.open()` reads as what it does
     *,
     secrets: SecretResolver | None = None,
     settings: Settings | None = None,
+    durable: bool = True,
 ) -> AbstractAsyncContextManager[Client]:
-    """Open the project that `folder` (default: the working folder) belongs to: `async with callsheet.open() as client`."""
+    """Open the project that `folder` (default: the working folder) belongs to: `async with callsheet.open() as client`.
+
+    `durable=False` writes no ledger: for calls of which nothing has to survive the process, at half the cost of each.
+    """
     from callsheet.opening import open_client
 
-    return open_client(folder, secrets=secrets, settings=settings)
+    return open_client(folder, secrets=secrets, settings=settings, durable=durable)
 
 
 def __getattr__(name: str) -> object:

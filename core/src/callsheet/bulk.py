@@ -29,7 +29,7 @@ async def perform_many(
     seats = _seats(services, calls)
 
     async def perform(number: int, sample: int) -> Paid | CallsheetError:
-        ticket = Ticket("", on_unknown, seat=seats.get(number))
+        ticket = Ticket("", on_unknown, seat=seats.get(number), reuse=reuse)
         try:
             if ticket.seat is not None:
                 return await pay_once.perform(calls[number], sample, ticket)

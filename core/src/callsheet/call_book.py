@@ -92,8 +92,7 @@ class CallBook:
 
     async def succeeded(self, result: JobResult) -> None:
         """The result is durable before anybody uses it."""
-        cost = self._cost(result)
-        body = {"sample": self.sample, "cost": cost.as_json(), **result_summary(result), **self.note}
+        cost, body = self.success(result)
         pick = Pick(self.sheet, self.call.job.id, self.key, self.ref, self.call.parts) if self.sheet else None
         attempt, event = self._attempt("succeeded", cost=cost), self.event("job.succeeded", **body)
 
@@ -110,12 +109,21 @@ class CallBook:
 
         await self._surely(write)
 
+    def success(self, result: JobResult) -> tuple[Cost, dict[str, object]]:
+        """What a result cost, and what the event of it says."""
+        cost = self._cost(result)
+        return cost, {"sample": self.sample, "cost": cost.as_json(), **result_summary(result), **self.note}
+
     async def failed(self, error: CallsheetError) -> None:
         """The call failed, or nobody knows (`sent` of the error says which)."""
+        self.blame(error)
+        await self._close(failure_of(error, self.services.redactor.text))
+
+    def blame(self, error: CallsheetError) -> None:
+        """Put the prompt that was refused into an error that does not say it."""
         if isinstance(error, ContentRejectedError) and not error.prompt:
             inputs = self.call.job.inputs
             error.prompt = str(getattr(inputs, "prompt", None) or getattr(inputs, "text", None) or "")
-        await self._close(failure_of(error, self.services.redactor.text))
 
     async def lost(self, message: str, sent: Sent = Sent.UNKNOWN) -> None:
         """Nobody knows the outcome; `sent = not_sent` when the provider says that it has no such job."""

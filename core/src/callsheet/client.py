@@ -73,7 +73,10 @@ class Client:
         durable: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> Client:
-        """Open a project. `durable=False` keeps the ledger in memory: nothing is remembered. `sleep` is for tests."""
+        """Open a project. `sleep` is for tests.
+
+        `durable=False` keeps runs in memory for as long as the client is open, and nothing at all of single calls.
+        """
         found = discovery or discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
         host = host or PluginHost(found)
         catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases, providers=settings.providers)
@@ -161,7 +164,7 @@ class Client:
         bound = await self._bind(ref, operation, Mode(mode))
         prepared = await self._prepared(bound, attributes, options or {}, strict=strict)
         sample = await self._sample(prepared, reuse=reuse)
-        paid = await self.runtime.pay_once.perform(prepared, sample, Ticket(run="", on_unknown=on_unknown))
+        paid = await self.runtime.pay_once.perform(prepared, sample, Ticket("", on_unknown, reuse=reuse))
         return self._told(prepared, paid)
 
     def stream(
@@ -188,7 +191,7 @@ class Client:
             bound = await self._bind(ref, operation, Mode(mode))
             prepared = await self._prepared(bound, attributes, options or {}, strict=strict)
             chosen = await self._sample(prepared, reuse=reuse) if sample is None else sample
-            return prepared, chosen, Ticket(run="", on_unknown=on_unknown)
+            return prepared, chosen, Ticket("", on_unknown, reuse=reuse)
 
         return self._streaming.events(asked, self._told)
 

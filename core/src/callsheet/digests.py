@@ -24,6 +24,8 @@ def json_ready(value: object) -> object:
 
     Raises ConfigError for anything else: a key made of an object's repr would be another one tomorrow.
     """
+    if type(value) is str:
+        return value
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, Enum) else value
     if isinstance(value, (int, float)):

@@ -35,15 +35,16 @@ async def open_client(
     secrets: SecretResolver | None = None,
     settings: Settings | None = None,
     user: bool = False,
+    durable: bool = True,
 ) -> AsyncIterator[Client]:
     """A client for the project that `folder` (default: the working folder) belongs to.
 
     Raises ConfigError for a `callsheet.toml` that is wrong. `user` keeps the state of calls outside of any project in
-    the user's state folder.
+    the user's state folder. `durable` as in `Client.open`.
     """
     project = project_at(Path.cwd() if folder is None else Path(folder).absolute(), user=user)
     read = settings or load_settings(project.folder)
-    client = await Client.open(project, read, secrets=secrets)
+    client = await Client.open(project, read, secrets=secrets, durable=durable)
     try:
         yield client
     finally:

@@ -27,6 +27,7 @@ from callsheet.sampling import FreshSamples
 from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState
 from callsheet.stores.ledger import Claim
+from callsheet.unrecorded import UnrecordedBook
 from callsheet.waiting import RemoteWaiter
 
 __all__ = ["OnUnknown", "Paid", "PayOnce", "Payment", "StillRunningError", "Ticket", "UnknownOutcomeError"]
@@ -73,6 +74,8 @@ class Ticket:
     note: Mapping[str, object] = field(default_factory=dict)
     seat: Seat | None = None
     """Its place in a batch; None for a call that is sent by itself."""
+    reuse: bool = False
+    """An equal call that was made before is as good."""
 
     def wait(self) -> None:
         """Somebody else works on the call: give back the slot and the place."""
@@ -104,6 +107,7 @@ class PayOnce:
             paid = await payment.settle()
         except BaseException as error:
             self.flights.land(key, error)
+            self.fresh.forget(call)
             raise
         self.flights.land(key, paid)
         return paid
@@ -111,7 +115,10 @@ class PayOnce:
     def payment(self, kind: type[P], call: PreparedCall, sample: int, ticket: Ticket) -> P:
         """A call of which no twin is in flight, about to be paid for. Its flight has taken off and has to land."""
         key = call.key(sample)
-        book = CallBook(self._services, call, key, sample, ticket.run, ticket.sheet, ticket.note)
+        # without a run and a durable ledger, nobody could look at a record
+        kept = self._services.ledger.durable or ticket.run or ticket.seat is not None or ticket.reuse
+        kind_of_book = CallBook if kept else UnrecordedBook
+        book = kind_of_book(self._services, call, key, sample, ticket.run, ticket.sheet, ticket.note)
         return kind(self._services, book, ticket, self.flights.take_off(key), self._batches)
 
 

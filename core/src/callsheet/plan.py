@@ -97,9 +97,8 @@ def stale_reason(call: PreparedCall, prior: PriorParts | None, changed_upstream:
     """Why a call's key is not the one that satisfied its job before. Pure."""
     if prior is None:
         return Reason.NEW, ""
-    different = sorted(
-        name for name in prior.parts.keys() | call.parts.keys() if prior.parts.get(name) != call.parts.get(name)
-    )
+    parts = call.parts
+    different = sorted(name for name in prior.parts.keys() | parts.keys() if prior.parts.get(name) != parts.get(name))
     attributes = [name.removeprefix("inputs.") for name in different if name.startswith("inputs.")]
     if changed_upstream and attributes:
         return Reason.UPSTREAM, f"{', '.join(changed_upstream)} gave something new"

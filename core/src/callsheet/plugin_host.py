@@ -256,6 +256,11 @@ class PluginHost:
                 except TimeoutError as error:
                     raise _blame(found, f"is not ready after {seconds:g} s of callsheet_warm_start", error) from error
 
+    @property
+    def listens(self) -> bool:
+        """True when a loaded plugin hears events."""
+        return bool(self._callers_of("callsheet_job_event"))
+
     def job_event(self, event: Event) -> None:
         """Tell the loaded plugins what happened. An exception in one of them is logged, and the others still hear."""
         for found, caller in self._callers_of("callsheet_job_event"):

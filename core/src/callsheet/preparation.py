@@ -29,8 +29,7 @@ KEY_VERSION = 1
 class PreparedCall:
     """A request that is ready to be paid for. `identity` is the cache key's material without the sample.
 
-    `parts` are digests of what the request was made from, so that a later plan can say what changed. `group` is that
-    of its batch; empty for a call that is sent by itself.
+    `group` is that of its batch; empty for a call that is sent by itself.
     """
 
     bound: BoundHandler
@@ -38,7 +37,6 @@ class PreparedCall:
     request: ProviderRequest
     request_digest: str
     identity: Mapping[str, object]
-    parts: Mapping[str, str]
     cost: Cost
     group: str = ""
     _keys: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
@@ -48,6 +46,21 @@ class PreparedCall:
         if sample not in self._keys:
             self._keys[sample] = digest({**self.identity, "sample": sample})
         return self._keys[sample]
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """Digests of what the request was made from, so that a later plan can say what changed."""
+        job, bound = self.job, self.bound
+        given = json_ready(job.inputs)
+        assert isinstance(given, dict)
+        return {
+            "model": str(job.ref),
+            "revision": job.model.revision,
+            "handler": f"{bound.namespace}/{bound.cache_version}",
+            "options": digest(job.options),
+            "salt": str(self.identity["salt"]),
+            **{f"inputs.{name}": digest(value) for name, value in given.items() if value not in ([], None)},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +102,13 @@ def prepare_call(bound: BoundHandler, job: Job, *, salt: str = "", batch: bool =
         "cache_version": bound.cache_version,
         "salt": salt,
     }
-    parts = {
-        "model": str(job.ref),
-        "revision": job.model.revision,
-        "handler": f"{bound.namespace}/{bound.cache_version}",
-        "options": digest(job.options),
-        "salt": salt,
-    }
-    given = json_ready(job.inputs)
-    assert isinstance(given, dict)
-    parts |= {f"inputs.{name}": digest(value) for name, value in given.items() if value not in ([], None)}
     group = group_of(bound, request) if batch else ""
     if batch and not group and not bound.simulated:
         request = replace(request, warnings=(*request.warnings, one_by_one(bound)))
     cost = FREE if bound.simulated else estimate(job.model.price, request.units)
     if group and bound.batch is not None:
         cost = cost.times(bound.batch.price_factor)
-    return PreparedCall(bound, job, request, digest({"ref": str(job.ref), "body": body}), identity, parts, cost, group)
+    return PreparedCall(bound, job, request, digest({"ref": str(job.ref), "body": body}), identity, cost, group)
 
 
 class Preparer:

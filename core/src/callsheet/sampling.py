@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from callsheet.preparation import PreparedCall
-from callsheet.storage import CallState
 from callsheet.stores.ledger import Ledger
 
 __all__ = ["FreshSamples"]
@@ -33,11 +32,15 @@ class FreshSamples:
             end = first + max(next(sizes, 1), count - len(taken))
             self._remember(mark, end)  # before anything is awaited: two equal calls get two numbers
             keys = {call.key(sample): sample for sample in range(first, end)}
-            known = await self._ledger.get_many(keys)
-            taken += [s for k, s in keys.items() if k not in known or known[k].state is CallState.FAILED]
+            used = await self._ledger.paid_or_open(keys) if self._ledger.durable else set()
+            taken += [sample for key, sample in keys.items() if key not in used]
             if len(taken) > count and self._next.get(mark) == end:
                 self._remember(mark, taken[count])  # looked at, and not needed
         return taken[:count]
+
+    def forget(self, call: PreparedCall) -> None:
+        """Look at the ledger again for this call: one of its samples failed, and is free."""
+        self._next.pop(call.key(0), None)
 
     def _remember(self, mark: str, following: int) -> None:
         self._next[mark] = following

@@ -186,6 +186,7 @@ class Streaming:
             paid = await payment.settle()
         except BaseException as error:
             flights.land(key, error)
+            self._pay_once.fresh.forget(call)
             raise
         if payment.source is None:
             flights.land(key, paid)

@@ -126,6 +126,15 @@ async def test_segments_have_speakers(server, opened):
     }
 
 
+async def test_silence_is_an_empty_text(server, opened, tmp_path):
+    """It is an answer, on record and ready to be saved."""
+    server.api.scripted["/audio/transcriptions"] = {"text": " "}
+    result, _ = await heard(opened, server, "gpt-transcribe")
+    assert result.artifacts == (TextArtifact(""),)
+    result.artifacts[0].save(tmp_path / "nothing.txt")
+    assert (tmp_path / "nothing.txt").read_text() == ""
+
+
 @pytest.mark.parametrize(
     ("form", "media_type"), [("vtt", "text/vtt"), ("srt", "application/x-subrip"), ("text", "text/plain")]
 )

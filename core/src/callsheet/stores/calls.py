@@ -44,10 +44,7 @@ _UPDATE = (
     "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), receipt = coalesce(?, receipt), "
     "result = coalesce(?, result), failure = coalesce(?, failure) WHERE key = ? AND owner = ? AND epoch = ? AND state "
 )
-_RETURNING = (
-    " RETURNING key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated, "
-    "request_id, receipt, result, failure"
-)
+_RETURNING = " RETURNING run"
 # Which states a step may start from: the check and the step are one statement.
 _ADVANCE: Mapping[CallState, str] = {
     CallState.CLAIMED: _UPDATE + "IN ()" + _RETURNING,
@@ -187,7 +184,7 @@ class Claiming:
         return (*head, new.request_digest, new.request, created, now, "", None, None, None)
 
 
-def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable[EventRow]) -> CallRecord:
+def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable[EventRow]) -> None:
     """Take one step. Raises LostOwnershipError, or CallsheetError for a step that is not allowed."""
     if change.state is CallState.SUCCEEDED and change.result is None:
         raise CallsheetError(f"the call {change.key} cannot succeed without a result")
@@ -208,8 +205,7 @@ def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable
         _add_attempt(turn.db, change.key, change.epoch, change.attempt)
     if change.pick is not None:
         put_pick(turn, change.pick)
-    add_events(turn, rows[0][5], now, events)
-    return _record(rows[0], change)
+    add_events(turn, rows[0][0], now, events)
 
 
 def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events: Iterable[EventRow]) -> None:
@@ -228,6 +224,12 @@ def let_go(turn: Turn, key: str, epoch: int, *, owner: str, now: float) -> None:
         "AND state IN ('claimed', 'sending', 'accepted', 'submitted')",
         (now, key, owner, epoch),
     )
+
+
+def paid_or_open(turn: Turn, keys: Iterable[str]) -> set[str]:
+    """Those of the keys whose call is under way, unknown or succeeded: all that are known but the failed."""
+    query = "SELECT key FROM calls WHERE key IN (SELECT value FROM json_each(?)) AND state != 'failed'"
+    return {row[0] for row in turn.db.execute(query, (json.dumps(list(keys)),))}
 
 
 def get_many(turn: Turn, keys: Iterable[str]) -> dict[str, CallRecord]:
@@ -299,11 +301,7 @@ def _add_attempt(db: sqlite3.Connection, key: str, epoch: int, attempt: Attempt)
     )
 
 
-def _record(row: tuple[Any, ...], known: Change | None = None) -> CallRecord:
-    """A row as a record; what `known` already holds as objects is not decoded again."""
-    receipt = known.receipt if known else None
-    result = known.result if known else None
-    failure = known.failure if known else None
+def _record(row: tuple[Any, ...]) -> CallRecord:
     key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated, request_id = row[:13]
     return CallRecord(
         key=key,
@@ -319,7 +317,7 @@ def _record(row: tuple[Any, ...], known: Change | None = None) -> CallRecord:
         created=created,
         updated=updated,
         request_id=request_id,
-        receipt=receipt if receipt or row[13] is None else decode_receipt(row[13]),
-        result=result if result or row[14] is None else decode_result(row[14]),
-        failure=failure if failure or row[15] is None else decode_failure(row[15]),
+        receipt=None if row[13] is None else decode_receipt(row[13]),
+        result=None if row[14] is None else decode_result(row[14]),
+        failure=None if row[15] is None else decode_failure(row[15]),
     )

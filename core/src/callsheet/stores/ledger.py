@@ -63,6 +63,11 @@ class Ledger:
         ledger._subscribers = subscribers
         return ledger
 
+    @property
+    def durable(self) -> bool:
+        """False for one in memory."""
+        return self._writer.durable
+
     async def close(self) -> None:
         """Carry out what is queued, checkpoint, and end the thread. Safe to call twice."""
         await self._writer.stop()
@@ -146,14 +151,14 @@ class Ledger:
         attempt: Attempt | None = None,
         pick: Pick | None = None,
         events: Iterable[EventRow] = (),
-    ) -> CallRecord:
+    ) -> None:
         """Take a step with a call that we hold; None leaves what is known.
 
         Raises LostOwnershipError when it is not ours any more, CallsheetError for a step that is not allowed.
         """
         change = Change(key, epoch, state, request_id, receipt, result, failure, attempt, pick)
         now, rows = self._clock(), list(events)
-        return await self._write(lambda turn: calls.advance(turn, self.owner.id, now, change, rows))
+        await self._write(lambda turn: calls.advance(turn, self.owner.id, now, change, rows))
 
     async def claim_many(self, calls: Iterable[tuple[NewCall, tuple[EventRow, ...]]]) -> list[Claim]:
         """`claim` for each, all in one transaction. It is carried out even when the caller is cancelled."""
@@ -211,6 +216,11 @@ class Ledger:
         """The records of those keys which are known, in the order asked for."""
         wanted = list(keys)
         return await self._read(lambda turn: calls.get_many(turn, wanted))
+
+    async def paid_or_open(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that are not free: under way, unknown or succeeded."""
+        wanted = list(keys)
+        return await self._read(lambda turn: calls.paid_or_open(turn, wanted))
 
     async def open_calls(self, run: str | None = None) -> list[CallRecord]:
         """The calls that are not final (of one run), oldest first."""

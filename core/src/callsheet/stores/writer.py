@@ -80,6 +80,11 @@ class Writer:
             raise
         return writer
 
+    @property
+    def durable(self) -> bool:
+        """False for a database in memory."""
+        return self._memory is None
+
     def submit(self, operation: Callable[[Turn], T], *, writes: bool = True) -> asyncio.Future[T]:
         """Queue an operation; its result or error comes after the commit. Raises CallsheetError when closed."""
         if self._closing:

@@ -1,0 +1,103 @@
+"""A call of which nothing is kept: for a client without a durable ledger, whose single calls nobody can ask for again."""
+
+from __future__ import annotations
+
+from callsheet.call_book import CallBook
+from callsheet.errors import CallsheetError
+from callsheet.failures import failure_of
+from callsheet.jobs import JobResult, Receipt
+from callsheet.storage import CallRecord, CallState, Event
+from callsheet.stores.ledger import Claim, EventRow
+
+__all__ = ["UnrecordedBook"]
+
+
+class UnrecordedBook(CallBook):
+    """Claims at once and writes nothing; plugins hear the events all the same."""
+
+    __slots__ = ()
+
+    async def claim(self) -> Claim:
+        """The call is ours: a fresh sample has no equal."""
+        self._tell("job.started")
+        return Claim(self._record(), "claimed")
+
+    async def reclaim(self, lost: int | None = None) -> Claim:  # noqa: ARG002 - as the recorded one
+        """As `claim`."""
+        return await self.claim()
+
+    async def sending(self) -> None:
+        """Only told."""
+        self._tell("job.sending")
+
+    async def accepted(self, request_id: str) -> None:
+        """Only told."""
+        self._tell("job.accepted", request_id=request_id)
+
+    async def submitted(self, receipt: Receipt) -> None:
+        """Only told."""
+        self._tell("job.submitted", job_id=receipt.job_id)
+
+    async def succeeded(self, result: JobResult) -> None:
+        """Only told."""
+        if self.services.host.listens:
+            self._tell("job.succeeded", **self.success(result)[1])
+
+    async def failed(self, error: CallsheetError) -> None:
+        """Only told."""
+        self.blame(error)
+        failure = failure_of(error, self.services.redactor.text)
+        self._tell("attempt.failed", kind=failure.kind, sent=failure.sent, message=failure.message)
+
+    async def lost(self, message: str, sent: object = None) -> None:  # noqa: ARG002 - as the recorded one
+        """Only told."""
+        self._tell("attempt.lost", message=self.services.redactor.text(message))
+
+    async def stopped(self, event: EventRow) -> None:
+        """Only told."""
+        await self.told(event)
+
+    async def since(self, record: CallRecord) -> float:
+        """The beginning of this attempt: there was none before."""
+        return record.created
+
+    async def let_go(self) -> None:
+        """Nobody can ask for it."""
+
+    async def wait(self) -> None:
+        """Never: nobody else works on it."""
+
+    async def stop_waiting(self) -> None:
+        """Never waited."""
+
+    async def is_awaited(self) -> bool:
+        """Nobody else knows of it."""
+        return False
+
+    async def told(self, event: EventRow) -> None:
+        """To the plugins."""
+        name, job, body = event
+        if self.services.host.listens:
+            self.services.host.job_event(Event(0, self.run, self.services.clock(), name, job, body))
+
+    def _tell(self, name: str, **body: object) -> None:
+        if self.services.host.listens:
+            event = Event(0, self.run, self.services.clock(), *self.event(name, **body))
+            self.services.host.job_event(event)
+
+    def _record(self) -> CallRecord:
+        now = self.services.clock()
+        return CallRecord(
+            key=self.key,
+            state=CallState.CLAIMED,
+            ref=self.ref,
+            operation=self.call.job.operation.value,
+            job=self.call.job.id,
+            run=self.run,
+            owner=self.services.ledger.owner.id,
+            epoch=self.epoch + 1,
+            request_digest=self.call.request_digest,
+            request={},
+            created=now,
+            updated=now,
+        )
