@@ -24,8 +24,8 @@ KNOWN = {
 }
 EFFORTS = {"none", "minimal", "low", "medium", "high", "xhigh", "max"}
 UNITS = {
-    "audio_input_token",
-    "audio_output_token",
+    "input_audio_token",
+    "output_audio_token",
     "cache_write_token",
     "cached_token",
     "input_token",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import sys
 from array import array
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from callsheet.plugin import (
 from callsheet_openai.api import call
 from callsheet_openai.batch import BatchWire
 from callsheet_openai.draft import Draft
+from callsheet_openai.usage import count
 
 __all__ = ["EmbeddingHandler"]
 
@@ -65,12 +65,12 @@ class EmbeddingHandler(BatchWire):
         try:
             for item in answer["data"]:
                 vectors[item["index"]] = _vector(item["embedding"])
-        except (KeyError, TypeError, ValueError, binascii.Error):
+        except (ArithmeticError, KeyError, TypeError, ValueError):
             raise MalformedOutputError(f"{ref} gave vectors that cannot be read", ref=ref) from None
         if sorted(vectors) != list(range(wanted)):
             raise MalformedOutputError(f"{ref} gave {len(vectors)} vectors for {wanted} texts", ref=ref)
         usage = answer.get("usage")
-        tokens = usage.get("prompt_tokens") if isinstance(usage, Mapping) else None
+        tokens = count(usage, "prompt_tokens") if isinstance(usage, Mapping) else None
         return JobResult(
             (JsonArtifact([vectors[number] for number in range(wanted)]),),
             usage=Usage(input_tokens=tokens, units={} if tokens is None else {"input_token": float(tokens)}),

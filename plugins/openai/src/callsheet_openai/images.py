@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -33,6 +32,7 @@ from callsheet_openai.draft import Draft
 from callsheet_openai.errors import job_error, vendor_error
 from callsheet_openai.forms import form_of
 from callsheet_openai.sizes import Canvas, Size, nearest_offered, of_area, pixels, ratio_of
+from callsheet_openai.usage import count
 
 __all__ = ["ImageHandler"]
 
@@ -97,7 +97,9 @@ class ImageHandler(BatchWire):
                 kind = str(event.get("type", ""))
                 if kind.endswith(".partial_image"):
                     number = event.get("partial_image_index")
-                    yield ImageDelta(_decoded(event, request), _media_type(event, request), number or 0)
+                    yield ImageDelta(
+                        _decoded(event, request), _media_type(event, request), number if isinstance(number, int) else 0
+                    )
                 elif kind.endswith(".completed"):
                     images.append(event)
                     last = event
@@ -117,6 +119,8 @@ class ImageHandler(BatchWire):
         data = answer.get("data")
         artifacts, revised = [], []
         for item in data if isinstance(data, list) else ():
+            if not isinstance(item, Mapping):
+                raise MalformedOutputError(f"{request.ref} gave an image of no known form", ref=str(request.ref))
             artifacts.append(await _artifact(item, {**answer, **item}, request, context))
             if item.get("revised_prompt"):
                 revised.append(item["revised_prompt"])
@@ -240,24 +244,24 @@ def _decoded(item: Mapping[str, Any], request: ProviderRequest) -> bytes:
     text = item.get("b64_json")
     try:
         return base64.b64decode(text if isinstance(text, str) else "", validate=True)
-    except binascii.Error:
+    except ValueError:
         raise MalformedOutputError(f"{request.ref} gave an image that is not base64", ref=str(request.ref)) from None
 
 
-def _usage(answer: Mapping[str, Any], count: int) -> Usage:
+def _usage(answer: Mapping[str, Any], made: int) -> Usage:
     """Text and image tokens apart, because they are paid for apart; an answer that does not split them has one kind."""
-    units: dict[str, float] = {"image": float(count)}
+    units: dict[str, float] = {"image": float(made)}
     usage = answer.get("usage")
     if not isinstance(usage, Mapping):
         return Usage(units=units)
     for way in ("input", "output"):
-        whole, details = usage.get(f"{way}_tokens"), usage.get(f"{way}_tokens_details")
+        whole, details = count(usage, f"{way}_tokens"), usage.get(f"{way}_tokens_details")
         if isinstance(details, Mapping):
-            units[f"{way}_token"] = float(details.get("text_tokens") or 0)
-            units[f"{way}_image_token"] = float(details.get("image_tokens") or 0)
-        elif isinstance(whole, int):
+            units[f"{way}_token"] = float(count(details, "text_tokens") or 0)
+            units[f"{way}_image_token"] = float(count(details, "image_tokens") or 0)
+        elif whole is not None:
             # an image's output is image tokens; only newer models write text beside it, and those say so
             units[f"{way}_token"], units[f"{way}_image_token"] = (
                 (float(whole), 0.0) if way == "input" else (0.0, float(whole))
             )
-    return Usage(input_tokens=usage.get("input_tokens"), output_tokens=usage.get("output_tokens"), units=units)
+    return Usage(count(usage, "input_tokens"), count(usage, "output_tokens"), units=units)

@@ -24,7 +24,7 @@ from callsheet.plugin import (
 )
 from callsheet_openai.errors import content_error, job_error, malformed
 from callsheet_openai.schemas import WRAPPED, is_wrapped
-from callsheet_openai.usage import special_cost, token_usage
+from callsheet_openai.usage import count, special_cost, token_usage
 
 __all__ = ["Answer", "chat_answer", "response_answer", "result_of", "tool_call", "well_formed"]
 
@@ -50,7 +50,7 @@ def well_formed(context: JobContext) -> Iterator[None]:
     """What is not in the form of the vendor's document is a MalformedOutputError, paid for."""
     try:
         yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise malformed(f"gave an answer of another form than documented ({type(error).__name__})", context) from error
 
 
@@ -142,7 +142,7 @@ def tool_call(identity: str, name: str, arguments: str) -> ToolCallPart:
     parsed = json.loads(arguments) if arguments else {}
     if not isinstance(parsed, dict):
         raise TypeError("the arguments of a tool call are no JSON object")
-    return ToolCallPart(identity, name, parsed)
+    return ToolCallPart(_told(identity), _told(name), parsed)
 
 
 def _artifact(text: str, expected: Expected, context: JobContext) -> Artifact:
@@ -176,9 +176,15 @@ def _message(item: Mapping[str, Any], answer: Answer) -> None:
 
 def _say(answer: Answer, text: str, *, answers: bool = True) -> None:
     if text:
-        answer.parts.append(TextPart(text))
+        answer.parts.append(TextPart(_told(text)))
         if answers:
             answer.texts.append(text)
+
+
+def _told(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is of another type")
+    return value
 
 
 def _thought(item: Mapping[str, Any]) -> ReasoningPart:
@@ -190,8 +196,8 @@ def _thought(item: Mapping[str, Any]) -> ReasoningPart:
 
 def _searches(reply: Mapping[str, Any], others: Sequence[Mapping[str, object]]) -> int:
     """How many web searches are billed: as the vendor counts them, else the searches in its output."""
-    counted = ((reply.get("tool_usage") or {}).get("web_search") or {}).get("num_requests")
-    if isinstance(counted, int):
+    counted = count((reply.get("tool_usage") or {}).get("web_search") or {}, "num_requests")
+    if counted is not None:
         return counted
     calls = [item.get("action") for item in others if item.get("type") == "web_search_call"]
     return sum(1 for action in calls if not isinstance(action, dict) or action.get("type", "search") == "search")

@@ -23,10 +23,12 @@ from callsheet.plugin import (
 from callsheet_openai.api import checked, headers, json_object
 from callsheet_openai.draft import Draft
 from callsheet_openai.forms import form_of
+from callsheet_openai.usage import count
 
 __all__ = ["TranscriptionHandler"]
 
 LARGEST_FILE = 25 * 1024 * 1024
+MOST_SECONDS = 1e9
 # flac, mp3, mp4, mpeg, mpga, m4a, ogg, wav, webm
 TAKEN = ("audio/*", "video/mp4", "video/webm", "video/mpeg")
 _TEXTS = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}
@@ -132,15 +134,15 @@ def _usage(answer: Mapping[str, Any]) -> Usage:
     told: Mapping[str, Any] = usage if isinstance(usage, Mapping) else {}
     seconds, taken, given = (
         told.get("seconds", answer.get("duration")),
-        told.get("input_tokens"),
-        told.get("output_tokens"),
+        count(told, "input_tokens"),
+        count(told, "output_tokens"),
     )
     units: dict[str, float] = {}
-    if isinstance(seconds, (int, float)):
+    if isinstance(seconds, (int, float)) and 0 <= seconds < MOST_SECONDS:
         units["second"] = float(seconds)
-    if isinstance(taken, int) and isinstance(given, int):
+    if taken is not None and given is not None:
         details = told.get("input_token_details")
-        sound = details.get("audio_tokens") if isinstance(details, Mapping) else None
-        heard = float(sound if isinstance(sound, (int, float)) else taken)
+        sound = count(details, "audio_tokens") if isinstance(details, Mapping) else None
+        heard = float(taken if sound is None else min(sound, taken))
         units |= {"input_token": taken - heard, "input_audio_token": heard, "output_token": float(given)}
     return Usage(input_tokens=taken, output_tokens=given, units=units)

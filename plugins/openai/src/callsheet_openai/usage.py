@@ -7,33 +7,35 @@ from typing import Any
 
 from callsheet.plugin import Cost, JobContext, Usage
 
-__all__ = ["special_cost", "token_usage"]
+__all__ = ["count", "special_cost", "token_usage"]
 
 _USUAL_TIERS = ("", "auto", "default")
+_MOST = 2**53
+"""No count is as large; what is would be no exact number in JSON."""
 
 
 def token_usage(raw: object, context: JobContext, searches: int = 0) -> Usage:
     """Token counts. Units are what the price rows name, and every token is in one of them.
 
-    `input_token`, `cached_token`, `cache_write_token`, `audio_input_token` share the input, `output_token` and
-    `audio_output_token` the output (with what was thought); where the row has no price for a class, its tokens count
+    `input_token`, `cached_token`, `cache_write_token`, `input_audio_token` share the input, `output_token` and
+    `output_audio_token` the output (with what was thought); where the row has no price for a class, its tokens count
     as plain ones. Above the row's `data.long_context` tokens of input, each unit is called `long_…`.
     """
     if not isinstance(raw, Mapping):
         return Usage()
-    given, made = _count(raw, "input_tokens", "prompt_tokens"), _count(raw, "output_tokens", "completion_tokens")
+    given, made = count(raw, "input_tokens", "prompt_tokens"), count(raw, "output_tokens", "completion_tokens")
     before, after = _details(raw, "input", "prompt"), _details(raw, "output", "completion")
-    cached, thought = _count(before, "cached_tokens"), _count(after, "reasoning_tokens")
+    cached, thought = count(before, "cached_tokens"), count(after, "reasoning_tokens")
     model = context.job.model
     priced = {row.per for row in model.price}
     units: dict[str, float] = {}
     if priced and given is not None and made is not None:
         parts = {
             "cached_token": cached or 0,
-            "cache_write_token": _count(before, "cache_write_tokens") or 0,
-            "audio_input_token": _count(before, "audio_tokens") or 0,
+            "cache_write_token": count(before, "cache_write_tokens") or 0,
+            "input_audio_token": count(before, "audio_tokens") or 0,
         }
-        sound = {"audio_output_token": _count(after, "audio_tokens") or 0}
+        sound = {"output_audio_token": count(after, "audio_tokens") or 0}
         tokens = _split("input_token", given, parts, priced) | _split("output_token", made, sound, priced)
         edge = model.data.get("long_context")
         long = isinstance(edge, int) and given > edge
@@ -65,9 +67,10 @@ def _details(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return {}
 
 
-def _count(raw: Mapping[str, Any], *names: str) -> int | None:
+def count(raw: Mapping[str, Any], *names: str) -> int | None:
+    """The first of these fields that is a count; None when none is."""
     for name in names:
         value = raw.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST:
             return value
     return None
