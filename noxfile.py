@@ -78,33 +78,41 @@ def plugin_alone(session: nox.Session, plugin: str) -> None:
     session.run("pytest", "-q", f"plugins/{plugin}/tests", *session.posargs)
 
 
-def direct_dependencies() -> list[str]:
-    """What the distributions themselves declare, so that uv counts it as direct and takes the lowest of it."""
+def direct_dependencies(*plugins: str) -> list[str]:
+    """What core and these plugins declare themselves, so that uv counts it as direct and takes the lowest of it."""
     declared: list[str] = []
-    for path in (ROOT / "core", *(ROOT / "plugins" / name for name in PLUGINS)):
+    for path in (ROOT / "core", *(ROOT / "plugins" / name for name in plugins)):
         declared += nox.project.load_toml(path / "pyproject.toml")["project"]["dependencies"]
     return sorted({each for each in declared if not each.startswith("callsheet")})
 
 
-def _on_wheels(session: nox.Session, resolution: str) -> None:
+def _on_wheels(session: nox.Session, resolution: str, plugins: list[str], *tests: str) -> None:
     folder = wheels(session)
-    mine = [wheel_of(folder, name) for name in ["callsheet", *(f"callsheet-{p}" for p in PLUGINS)]]
-    session.install("-q", "--no-config", "--resolution", resolution, *mine, *direct_dependencies())
+    mine = [wheel_of(folder, name) for name in ["callsheet", *(f"callsheet-{plugin}" for plugin in plugins)]]
+    session.install("-q", "--no-config", "--resolution", resolution, *mine, *direct_dependencies(*plugins))
     session.install("-q", "--no-config", *test_requirements())
     session.run("uv", "pip", "list", external=True)
-    session.run("pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", *tests, *session.posargs)
 
 
 @nox.session(python="3.11", reuse_venv=False)
 def minimums(session: nox.Session) -> None:
     """Everything against the lowest versions that the distributions declare."""
-    _on_wheels(session, "lowest-direct")
+    _on_wheels(session, "lowest-direct", PLUGINS)
 
 
 @nox.session(python="3.13", reuse_venv=False)
 def newest(session: nox.Session) -> None:
     """Everything against the newest versions there are."""
-    _on_wheels(session, "highest")
+    _on_wheels(session, "highest", PLUGINS)
+
+
+@nox.session(python="3.11", reuse_venv=False)
+@nox.parametrize("plugin", PLUGINS)
+@nox.parametrize("resolution", ["lowest-direct", "highest"])
+def plugin_range(session: nox.Session, plugin: str, resolution: str) -> None:
+    """A plugin's tests alone with core, at both ends of the versions that they declare."""
+    _on_wheels(session, resolution, [plugin], f"plugins/{plugin}/tests")
 
 
 @nox.session(python="3.11")
@@ -178,5 +186,15 @@ def live(session: nox.Session) -> None:
 def full(session: nox.Session) -> None:
     """Everything, on every Python."""
     every_python = [f"tests-{python}" for python in PYTHONS]
-    for name in (*every_python, "plugin_alone", "minimums", "newest", "lint", "typing", "contracts", "dist"):
+    for name in (
+        *every_python,
+        "plugin_alone",
+        "plugin_range",
+        "minimums",
+        "newest",
+        "lint",
+        "typing",
+        "contracts",
+        "dist",
+    ):
         session.notify(name)

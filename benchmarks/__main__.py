@@ -15,7 +15,19 @@ from pathlib import Path
 from benchmarks import blobs, calls, engine, ledger, mocked, startup, transfer, waiting
 from benchmarks.measuring import Figure
 
-LIBRARIES = ("callsheet", "callsheet-mock", "callsheet-openai", "httpx2", "openai", "pydantic", "jinja2", "pluggy", "click", "structlog", "rfc8785")
+LIBRARIES = (
+    "callsheet",
+    "callsheet-mock",
+    "callsheet-openai",
+    "httpx2",
+    "openai",
+    "pydantic",
+    "jinja2",
+    "pluggy",
+    "click",
+    "structlog",
+    "rfc8785",
+)
 
 
 def _parts(*, large: bool) -> dict[str, Callable[[], Iterator[Figure]]]:

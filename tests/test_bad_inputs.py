@@ -73,7 +73,7 @@ SHEETS = {
     "unknown alias": (changed("mock:text", "mocktext"), ["producers.a.models[0]", "mocktext"]),
     "unknown model": (changed("mock:text", "mock:txet"), ["producers.a.models[0]", "mock:text"]),
     "unknown provider": (changed("mock:text", "nobody:x"), ["producers.a.models[0]", "nobody"]),
-    "not installed": (changed("mock:text", "openai:gpt-5"), ["producers.a.models[0]", "pip install callsheet-openai"]),
+    "not installed": (changed("mock:text", "gemini:flash"), ["producers.a.models[0]", "pip install callsheet-gemini"]),
     "model of another operation": (changed("mock:text", "mock:image"), ["producers.a.models[0]", "image.generate"]),
     "unknown key of a model": (changed('"mock:text"', '{ ref = "mock:text", option = {} }'), ["option", "options"]),
     "model options are a list": (changed('"mock:text"', '{ ref = "mock:text", options = [] }'), ["options", "table"]),

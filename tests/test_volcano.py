@@ -184,7 +184,7 @@ def test_a_live_run_without_plugins_says_what_to_install(tmp_path):
     folder = copy_of_example(tmp_path / "volcano")
     document = callsheet_json("run", folder, code=3)
     assert document["error"]["kind"] == "config"
-    assert "pip install callsheet-openai" in document["error"]["message"]
+    assert "pip install callsheet-replicate" in document["error"]["message"]
 
 
 def test_a_run_verifies(made):

@@ -43,12 +43,19 @@ def test_the_plan_has_openai_models_and_their_prices(volcano):
     cost = next(job["cost"] for job in plan["jobs"] if job["id"] == "script")
     assert cost["usd"] is None
     assert "output_token" in cost["reason"]
+    told = callsheet(volcano, "plan", ".", "--mock", MOCKED).stdout.splitlines()
     for model in ("gpt-5", "gpt-5-mini"):
         shown = json.loads(callsheet(volcano, "model", "show", f"openai:{model}", "--json").stdout)
         assert shown["price"]
         for row in shown["price"]:
             assert row["as_of"] >= "2026-01-01"
             assert row["source"]
+        jobs = [job for job in plan["jobs"] if job["ref"] == f"openai:{model}"]
+        assert jobs
+        assert all(job["price"] == shown["price"] for job in jobs)
+        (line,) = (line for line in told if line.startswith(f"openai:{model}: $"))
+        assert line.endswith(f"({shown['price'][0]['as_of']}, {shown['price'][0]['source']})")
+    assert all(job["price"] == [] for job in plan["jobs"] if job["id"] not in TEXTS)
 
 
 def test_a_live_run_completes_its_text_jobs(volcano, aimock):

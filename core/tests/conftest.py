@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from callsheet.catalog import Catalog
 from callsheet.client import Client
-from callsheet.discovery import Discovery, discover
+from callsheet.discovery import GROUP, Discovery, discover
 from callsheet.plugin import (
     AbortOutcome,
     Expected,
@@ -37,8 +38,6 @@ from callsheet.project import Project
 from callsheet.registry import Registry
 from callsheet.settings import Settings
 
-REAL_SIMULATOR = "callsheet-mock"
-
 
 @dataclass
 class Site:
@@ -46,6 +45,8 @@ class Site:
 
     folder: Path
     packages: list[str] = field(default_factory=list)
+    elsewhere: frozenset[str] = frozenset()
+    """The distributions with plugins that were there before."""
 
     def install(
         self,
@@ -79,9 +80,9 @@ class Site:
         return root
 
     def discover(self, *, deny: Iterable[str] = (), **options: object) -> Discovery:
-        """Discovery without the real simulator of the workspace and without the environment's variables."""
+        """Discovery of what is installed in this folder: without other plugins and the environment's variables."""
         options.setdefault("environ", {})
-        return discover(deny={REAL_SIMULATOR, *deny}, **options)
+        return discover(deny={*self.elsewhere, *deny}, **options)
 
 
 @pytest.fixture
@@ -89,8 +90,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """An empty folder for distributions on sys.path; what tests import from it is forgotten afterwards."""
     folder = tmp_path / "site"
     folder.mkdir()
+    installed = frozenset(found.dist.name for found in entry_points(group=GROUP) if found.dist)
     monkeypatch.syspath_prepend(str(folder))
-    made = Site(folder)
+    made = Site(folder, elsewhere=installed)
     yield made
     for module in [m for m in sys.modules if m.partition(".")[0] in made.packages]:
         del sys.modules[module]

@@ -379,3 +379,25 @@ async def test_a_batch_that_failed_as_a_whole_fails_each_call(studio):
         results = await client.batch("acme:batch", THREE)
     assert {type(result) for result in results} == {JobFailedError}
     assert "bad file" in str(results[2])
+
+
+@pytest.mark.parametrize(("found", "batches"), [(True, 1), (None, 2), (ConnectionFailedError("down"), 2)])
+async def test_a_batch_whose_answer_broke_off_is_asked_for_before_anything_else(studio, found, batches):
+    """What the provider has is not sent again; only what it does not know is an unknown outcome, for the policy."""
+    studio.acme.submits, studio.acme.found = [ConnectionFailedError("cut", sent=Sent.UNKNOWN)], found
+    async with await studio.open() as client:
+        assert texts(await client.batch("acme:batch-found", THREE)) == [
+            "batched: one",
+            "batched: two",
+            "batched: three",
+        ]
+    assert len(studio.acme.batches) == batches
+    assert len(studio.acme.looked) == 1
+
+
+async def test_a_refused_batch_is_not_asked_for(studio):
+    """A refusal says that nothing was accepted."""
+    studio.acme.submits, studio.acme.found = [OverloadedError("busy")], True
+    async with await studio.open() as client:
+        assert texts(await client.batch("acme:batch-found", [{"prompt": "one"}])) == ["OverloadedError"]
+    assert studio.acme.looked == []

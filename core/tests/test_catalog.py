@@ -87,6 +87,13 @@ def test_an_unknown_alias_says_what_is_near(catalog_of, text: str, said: str) ->
         catalog.find(text)
 
 
+def test_a_model_s_name_without_its_provider_is_the_first_guess(catalog_of) -> None:
+    """Before aliases that look like it."""
+    catalog = catalog_of(("beta", TEXT), aliases={"gpt-5.6": "beta:gpt-5"})
+    with pytest.raises(ConfigError, match=r"did you mean beta:gpt-5 or gpt-5\.6\?"):
+        catalog.find("gpt-5")
+
+
 def test_an_alias_of_two_models_names_both(catalog_of) -> None:
     """A short name that two plugins claim is never settled by chance."""
     catalog = catalog_of(("acme", IMAGE), ("beta", {**IMAGE, "model": "x"}))

@@ -18,6 +18,7 @@ from callsheet.errors import (
     RateLimitedError,
     Sent,
     error_for,
+    excerpt,
 )
 
 UNKNOWN = {ErrorKind.TIMEOUT, ErrorKind.CONNECTION_FAILED, ErrorKind.JOB_LOST, ErrorKind.CANCELLED}
@@ -73,7 +74,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     classes = {n: c for n, c in vars(errors).items() if isinstance(c, type) and issubclass(c, Exception)}
     assert {name for _, name in lines} | {"CallsheetError"} == set(classes)
     assert below == {n for n, c in classes.items() if issubclass(c, ProviderError) and c is not ProviderError}
-    assert set(classes) | {"ErrorKind", "Sent", "error_for"} == set(errors.__all__)
+    assert set(classes) | {"ErrorKind", "Sent", "error_for", "excerpt"} == set(errors.__all__)
 
 
 def test_where_stands_in_front_and_shows_no_control_characters() -> None:
@@ -90,3 +91,16 @@ def test_fields_and_pickle() -> None:
     assert vars(again) == vars(error)
     assert error.user_message == "slow down"
     assert JobFailedError("x", user_message="y").user_message == "y"
+
+
+@pytest.mark.parametrize("at", range(40))
+@pytest.mark.parametrize("form", ["{} {}", '{}"{}"', "{}<b>{}</b>", "{}{}"])
+def test_an_excerpt_has_no_half_word(form: str, at: int) -> None:
+    """Wherever it is cut: a key is there whole or not at all, in text and in bytes."""
+    key = "Zq8fK2mN7pLw4RtY9vBxQ3"
+    text = form.format("x" * at, key) + " and so on"
+    for shown in (excerpt(text, 40), excerpt(text.encode(), 40)):
+        assert len(shown) <= 41
+        assert key in shown or key[:4] not in shown
+        assert text.startswith(shown.removesuffix("…"))
+    assert excerpt(text, len(text)) == text

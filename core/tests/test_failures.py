@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from callsheet.errors import CallsheetError, ConfigError, ErrorKind, PluginError, ProviderError, Sent, error_for
-from callsheet.failures import failure_of, raise_failure
+from callsheet.failures import cleanse, failure_of, raise_failure
+from callsheet.secrets import Redactor, Secret
 from callsheet.storage import Failure
 
 
@@ -58,3 +59,16 @@ def test_failures_of_another_version() -> None:
     assert caught.value.sent is Sent.UNKNOWN
     with pytest.raises(CallsheetError, match="x"):
         raise_failure(replace(failure, kind="brand_new"))
+
+
+def test_every_text_of_a_vendor_is_redacted() -> None:
+    """A header may quote the key as well as a message may."""
+    error = ProviderError(
+        "hunter2", request_id="req hunter2", user_message="hunter2", prompt="hunter2", partial="hunter2"
+    )
+    failure = failure_of(error, hide)
+    assert "hunter2" not in repr(failure)
+    redactor = Redactor()
+    redactor.add(Secret("hunter2"))
+    cleanse(error, redactor)
+    assert "hunter2" not in f"{error!r} {error.request_id} {error.user_message} {error.prompt} {error.partial}"

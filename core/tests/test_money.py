@@ -42,6 +42,14 @@ def test_text_and_json(cost: Cost, text: str, data: dict[str, str | None]) -> No
     assert cost.as_json() == data
 
 
+def test_an_uncounted_unit_is_unknown_for_a_reason() -> None:
+    """Before a call nobody can know; afterwards the provider did not say."""
+    rows = [row("input_token", "1")]
+    assert estimate(rows, {}).reason == "the number of input_token is not known before the call"
+    told = estimate(rows, {}, gap="was not reported by the provider")
+    assert told.reason == "the number of input_token was not reported by the provider"
+
+
 @settings(deadline=None)
 @given(COSTS)
 def test_json_round_trip(cost: Cost) -> None:

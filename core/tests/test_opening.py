@@ -23,3 +23,12 @@ async def test_call_sync_where_a_loop_runs(tmp_path):
     """As in a notebook."""
     pytest.importorskip("callsheet_mock")
     assert callsheet.call_sync("mock:text", folder=tmp_path, **ASK).meta["mocked"] is True
+
+
+async def test_a_call_of_an_unknown_model_is_told_what_is_near(studio):
+    """And how to call it all the same."""
+    async with await studio.open() as client:
+        with pytest.raises(
+            callsheet.ConfigError, match=r"acme:texts is in no catalog here; did you mean acme:text.*operation='"
+        ):
+            await client.call("acme:texts", prompt="lava")

@@ -12,6 +12,7 @@ from callsheet.errors import (
     ConnectionFailedError,
     InvalidRequestError,
     JobFailedError,
+    JobLostError,
     MalformedOutputError,
     OverloadedError,
     PluginError,
@@ -101,7 +102,7 @@ async def test_a_second_unknown_outcome_is_for_the_user(studio):
     """Twice lost is not tried a third time."""
     studio.acme.script["call"] = [ConnectionFailedError("cut", sent=Sent.UNKNOWN)] * 2
     async with await studio.open() as client:
-        with pytest.raises(UnknownOutcomeError, match="--on-unknown retry"):
+        with pytest.raises(UnknownOutcomeError, match="call again"):
             await client.call("acme:text", prompt="lava")
         assert (await only_call(client)).state is CallState.UNKNOWN
     assert studio.acme.sent == ["call", "call"]
@@ -539,3 +540,32 @@ async def test_cancelling_while_the_receipt_is_written_stops_the_job(studio, mon
             await task
         assert (await only_call(client)).state is CallState.FAILED
     assert studio.acme.aborted == ["remote-call"]
+
+
+@pytest.mark.parametrize(("found", "sent"), [(True, 1), (None, 2), (ConnectionFailedError("down"), 2)])
+async def test_a_submit_whose_answer_broke_off_is_asked_for_before_anything_else(studio, found, sent):
+    """What the provider has is polled; only what it does not know is an unknown outcome, for the policy."""
+    studio.acme.script["call"] = [ConnectionFailedError("cut", sent=Sent.UNKNOWN)]
+    studio.acme.found = found
+    async with await studio.open() as client:
+        await client.call("acme:found", prompt="lava")
+        assert (await only_call(client)).state is CallState.SUCCEEDED
+    assert len(studio.acme.sent) == sent
+
+
+async def test_a_job_that_is_gone_is_for_the_user(studio):
+    """It had been accepted: a provider that knows it no more has not refused it."""
+    studio.acme.polls["remote-call"] = [JobLostError("gone", sent=Sent.REJECTED)]
+    async with await studio.open() as client:
+        with pytest.raises(UnknownOutcomeError):
+            await client.call("acme:job", prompt="lava", on_unknown=OnUnknown.FAIL)
+        assert (await only_call(client)).state is CallState.UNKNOWN
+        with pytest.raises(UnknownOutcomeError):
+            await client.call("acme:job", prompt="lava", on_unknown=OnUnknown.FAIL, reuse=True)
+    assert studio.acme.sent == ["call"]
+
+
+async def test_a_result_says_what_it_cost(studio):
+    """By the row's price, unless the provider says it."""
+    async with await studio.open() as client:
+        assert (await client.call("acme:priced", prompt="a")).cost.as_json() == {"usd": "0.25"}

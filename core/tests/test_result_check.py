@@ -8,10 +8,11 @@ import pytest
 
 from callsheet.artifacts import Artifact, BlobArtifact, JsonArtifact, TextArtifact
 from callsheet.errors import MalformedOutputError, Sent
-from callsheet.jobs import Expected, JobResult
+from callsheet.jobs import Expected, JobResult, Usage
 from callsheet.models import Operation
 from callsheet.result_check import check_result, has_all_files, schema_fault, schema_problem
 from callsheet.stores.blobs import LocalBlobs
+from callsheet.stores.records import decode_result, encode_result
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MP4 = b"\0\0\0\x20ftypisom"
@@ -142,3 +143,25 @@ def test_schemas_that_are_none(schema: dict[str, object]) -> None:
     assert "\n" not in schema_fault(schema)
     assert "sending request" not in schema_fault(schema)
     assert "schema itself is not valid" in schema_problem({"a": 1}, schema)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(),
+        Usage(1, 2, 3, 4, {"run": 1.5, "second": 2}),
+        Usage(12.0),  # type: ignore[arg-type]
+        Usage("12"),  # type: ignore[arg-type]
+        Usage(output_tokens=1.5),  # type: ignore[arg-type]
+        Usage(cached_tokens={}),  # type: ignore[arg-type]
+        Usage(reasoning_tokens=float("inf")),  # type: ignore[arg-type]
+        Usage(units={"run": "many"}),  # type: ignore[dict-item]
+    ],
+)
+def test_what_could_not_be_read_again_is_refused(blobs: LocalBlobs, usage: Usage) -> None:
+    """A record with such a usage could be written, and would keep its call from ever being used or made again."""
+    made = JobResult((TextArtifact("x"),), usage=usage)
+    if problem(blobs, TEXT, *made.artifacts, usage=usage):  # type: ignore[arg-type]
+        assert usage not in (Usage(), Usage(12.0))  # type: ignore[arg-type]
+    else:
+        assert decode_result(encode_result(made)) == made

@@ -83,6 +83,20 @@ async def test_a_second_run_executes_nothing(studio):
     assert again.status == "succeeded"
 
 
+async def test_a_plan_has_the_prices_of_what_may_be_paid(studio):
+    """Those of the manifest, at the price of a batch for a batch; none for what is there already or has none."""
+    batch = ONE.replace("producers.a", "producers.b").replace("acme:text", "acme:batch-priced")
+    text = ONE.replace("acme:text", "acme:priced") + batch + 'dispatch = "batch"\n' + ONE.replace("rs.a", "rs.c")
+    sheet = CallSheet.load(studio.sheet(text))
+    async with await studio.open() as client:
+        plan = await client.plan(sheet)
+        await client.run(sheet)
+        again = await client.plan(sheet)
+    told = {job.id: [(row.per, str(row.usd), row.as_of) for row in job.prices] for job in plan.jobs}
+    assert told == {"a": [("run", "0.25", "2026-11-01")], "b": [("run", "0.125", "2026-11-01")], "c": []}
+    assert not any(job.prices for job in again.jobs)
+
+
 async def test_the_first_plan_knows_what_waits(studio):
     """What has no upstream runs, the rest waits for it; nothing is sent."""
     async with await studio.open() as client:

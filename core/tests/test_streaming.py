@@ -20,13 +20,14 @@ from callsheet.errors import (
 )
 from callsheet.hookspecs import hookimpl
 from callsheet.jobs import JobResult, Usage, WarningKind
+from callsheet.money import FREE
 from callsheet.pay_once import OnUnknown, UnknownOutcomeError
 from callsheet.secrets import Secret
 from callsheet.storage import CallState
 from callsheet.streams import ReasoningDelta, StreamFinished, StreamUsage, TextDelta, ToolCallDelta
 
 WORDS = ("Lava ", "is ", "hot.")
-DONE = StreamFinished(JobResult((TextArtifact("".join(WORDS)),)))
+DONE = StreamFinished(JobResult((TextArtifact("".join(WORDS)),), cost=FREE))
 EVENTS = [
     ReasoningDelta("hm"),
     TextDelta(WORDS[0]),
@@ -341,3 +342,14 @@ async def test_a_stream_that_is_no_generator(studio):
             await read(client, on_unknown=OnUnknown.FAIL)
         assert "acme: `stream` of acme:live is no async generator" in str(caught.value.__cause__)
         assert (await only_call(client)).state is CallState.UNKNOWN
+
+
+async def test_a_text_that_is_none_does_not_keep_the_call_from_being_recorded(studio):
+    """What a plugin gives as text is not trusted to be one: the call ends on record, and its twins do not wait for ever."""
+    scripted(studio, TextDelta("Lava "), TextDelta(None), StreamFinished(JobResult((TextArtifact("Lava "),))))
+    async with await studio.open() as client:
+        with pytest.raises(MalformedOutputError, match="another text than its result"):
+            await read(client)
+        record = await only_call(client)
+        assert text_of(await read(client, reuse=True)) == "re: lava #0"
+    assert (record.state, record.failure.sent) == (CallState.FAILED, "finished")

@@ -99,6 +99,15 @@ async def test_a_fallback_that_cannot_take_it_is_one_warning(studio):
     assert "nobody:x" in told[1]
 
 
+async def test_a_fallback_without_a_plugin_is_told_of_once_for_all_jobs(studio):
+    """Not again for each job that could have used it."""
+    text = SHEET.replace('["acme:text"]', '["acme:text", "nobody:x"]')
+    made = await plan(studio, text)
+    told = [w.message for w in made.warnings if "nobody:x" in w.message]
+    assert len(told) == 1
+    assert "words: the fallback nobody:x cannot be used" in told[0]
+
+
 async def test_a_fan_out_of_nothing_is_not_tried(studio):
     """No index, no job, no complaint."""
     made = await plan(studio, SHEET + 'size = "large"', inputs={"n": "0"})

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from copy import copy
 from typing import TypeVar
 
-from callsheet.batch_watch import abort_remote, batch_context, batch_handler, own
+from callsheet.batch_watch import FIND_SLACK, abort_remote, batch_context, batch_handler, own
 from callsheet.batching import batch_key, cut, is_batch, request_bytes
 from callsheet.call_book import CallBook, surely, to_the_end
 from callsheet.context import JobContext
 from callsheet.digests import canonical
-from callsheet.errors import CallsheetError, JobLostError, MalformedOutputError, Sent
+from callsheet.errors import CallsheetError, JobLostError, MalformedOutputError, ProviderError, Sent
 from callsheet.handler import BatchItem, FindsBatches
 from callsheet.jobs import Receipt
 from callsheet.plugin_manifest import BatchLimits
@@ -252,6 +253,7 @@ class _Shipment:
     async def _submit(self, context: JobContext) -> Receipt:
         bound = self._parcels[0].book.call.bound
         items = [BatchItem(parcel.book.key, parcel.book.call.request) for parcel in self._parcels]
+        since = self._services.clock() - FIND_SLACK
         try:
             receipt = await batch_handler(bound).submit_batch(items, context)
         except asyncio.CancelledError:
@@ -259,6 +261,8 @@ class _Shipment:
             if not isinstance(bound.handler, FindsBatches):
                 await to_the_end(self._tell_lost("the run was cancelled while its batch was on its way", Sent.UNKNOWN))
             raise
+        except ProviderError as error:
+            receipt = await _looked_up(bound.handler, since, context, error)
         if not isinstance(receipt, Receipt) or not receipt.job_id or not is_batch(receipt, context.key):
             text = f"{bound.plugin} sent a batch and gave no receipt with the provider's id, key and digest of it"
             raise MalformedOutputError(text, sent=Sent.UNKNOWN, ref=str(bound.ref))
@@ -299,6 +303,16 @@ class _Shipment:
     async def _tell_lost(self, message: str, sent: Sent) -> None:
         for parcel in self._parcels:
             await parcel.book.lost(message, sent)
+
+
+async def _looked_up(handler: object, since: float, context: JobContext, error: ProviderError) -> Receipt:
+    """The batch of which nobody knows whether it was accepted, as the provider knows it. Raises the error without one."""
+    if error.sent is Sent.UNKNOWN and isinstance(handler, FindsBatches):
+        with suppress(ProviderError):
+            found = await handler.find_batch(since, context)
+            if found is not None:
+                return found
+    raise error
 
 
 def _fail(answer: asyncio.Future[Claim], error: Exception) -> None:

@@ -27,6 +27,7 @@ from callsheet.waiting import RemoteWaiter
 
 __all__ = [
     "ABORT_SECONDS",
+    "FIND_SLACK",
     "BatchWatches",
     "NotDoneError",
     "abort_remote",

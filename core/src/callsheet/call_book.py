@@ -20,7 +20,7 @@ from callsheet.storage import CallRecord, CallState, Failure
 from callsheet.stores.ledger import Change, Claim, EventRow, LostOwnershipError, NewCall, Pick, Step
 from callsheet.stores.records import encode_mapping
 
-__all__ = ["CallBook", "surely", "to_the_end"]
+__all__ = ["CallBook", "cost_of", "surely", "to_the_end"]
 
 T = TypeVar("T")
 
@@ -63,7 +63,9 @@ class CallBook:
     def new(self) -> tuple[NewCall, tuple[EventRow, ...]]:
         """What `claim` writes, for several calls that are claimed at once."""
         given = self._new()
-        return NewCall(**{**given, "request": encode_mapping(given["request"])}, key=self.key), (self.event("job.started"),)
+        return NewCall(**{**given, "request": encode_mapping(given["request"])}, key=self.key), (
+            self.event("job.started"),
+        )
 
     def step(self, state: CallState, event: EventRow, receipt: Receipt) -> Step:
         """A step of this call with its batch."""
@@ -111,7 +113,7 @@ class CallBook:
 
     def success(self, result: JobResult) -> tuple[Cost, dict[str, object]]:
         """What a result cost, and what the event of it says."""
-        cost = self._cost(result)
+        cost = cost_of(self.call, result)
         return cost, {"sample": self.sample, "cost": cost.as_json(), **result_summary(result), **self.note}
 
     async def failed(self, error: CallsheetError) -> None:
@@ -221,15 +223,6 @@ class CallBook:
             "request": request,
         }
 
-    def _cost(self, result: JobResult) -> Cost:
-        if result.cost is not None:
-            return result.cost
-        if self.call.bound.simulated:
-            return FREE
-        cost = estimate(self.call.job.model.price, {**self.call.request.units, **result.usage.units})
-        limits = self.call.bound.batch
-        return cost.times(limits.price_factor) if self.call.group and limits is not None else cost
-
     def _attempt(self, outcome: AttemptOutcome, failure: Failure | None = None, cost: Cost | None = None) -> Attempt:
         return Attempt(
             ref=self.call.job.ref,
@@ -242,6 +235,18 @@ class CallBook:
             message=failure.message if failure else "",
             cost=cost,
         )
+
+
+def cost_of(call: PreparedCall, result: JobResult) -> Cost:
+    """What a call cost: as the provider says, else by the row's prices and what the provider counted."""
+    if result.cost is not None:
+        return result.cost
+    if call.bound.simulated:
+        return FREE
+    units = {**call.request.units, **result.usage.units}
+    cost = estimate(call.job.model.price, units, gap="was not reported by the provider")
+    limits = call.bound.batch
+    return cost.times(limits.price_factor) if call.group and limits is not None else cost
 
 
 async def surely(services: Services, job: str, write: Callable[[], Awaitable[None]]) -> None:

@@ -98,9 +98,7 @@ async def _cancel_dead(runtime: Runtime, record: RunRecord) -> Cancellation:
     return Cancellation(record, tuple(stopped), notes=await _write_outputs(runtime, record))
 
 
-async def _stop(
-    runtime: Runtime, record: RunRecord, call: CallRecord, batches: dict[str, AbortOutcome]
-) -> StoppedCall:
+async def _stop(runtime: Runtime, record: RunRecord, call: CallRecord, batches: dict[str, AbortOutcome]) -> StoppedCall:
     """Take over one call and end it, as far as that is possible. `batches` are those that were stopped already."""
     ledger = runtime.services.ledger
     job_id = call.receipt.job_id if call.receipt is not None else ""

@@ -128,8 +128,8 @@ class Catalog:
 
     def _unknown_alias(self, name: str) -> str:
         known = [*self._settings_aliases, *(alias for alias in self._aliases_of_rows() if ":" not in alias)]
-        near = get_close_matches(name, known, 3)
-        near += [f"{p}:{m}" for p, m in sorted({*self._own, *self._raw}) if name and m.rpartition("/")[2] == name][:3]
+        near = [f"{p}:{m}" for p, m in sorted({*self._own, *self._raw}) if name and m.rpartition("/")[2] == name][:3]
+        near += get_close_matches(name, known, 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "write provider:model; `callsheet models` lists them"
         return f"{quoted(name)} is neither provider:model nor a known alias; {hint}"
 

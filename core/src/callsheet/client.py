@@ -12,6 +12,7 @@ from types import TracebackType
 
 from callsheet.artifacts import BlobArtifact, FileRef
 from callsheet.bulk import perform_many
+from callsheet.call_book import cost_of
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, discover
 from callsheet.errors import CallsheetError, ConfigError
@@ -79,7 +80,9 @@ class Client:
         """
         found = discovery or discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
         host = host or PluginHost(found)
-        catalog = Catalog(host.discovery, models=settings.models, aliases=settings.aliases, providers=settings.providers)
+        catalog = Catalog(
+            host.discovery, models=settings.models, aliases=settings.aliases, providers=settings.providers
+        )
         registry = Registry(catalog, host, settings=settings)
         project.prepare()
         redactor = Redactor()
@@ -211,7 +214,8 @@ class Client:
         if call.bound.mapping == "unchecked":
             text = f"mapping = unchecked: install the plugin of {call.bound.ref.provider!r} to check the request too"
             told.append(CallWarning(WarningKind.UNCHECKED, text))
-        return self.located(replace(paid.result, warnings=tuple(dict.fromkeys(told))))
+        cost = cost_of(call, paid.result)
+        return self.located(replace(paid.result, warnings=tuple(dict.fromkeys(told)), cost=cost))
 
     async def batch(
         self,
@@ -268,7 +272,8 @@ class Client:
         target = self.catalog.find(ref) if isinstance(ref, str) else ref
         wanted = self.runtime.registry.operation_of(target) if operation is None else Operation(operation)
         if wanted is None:
-            raise ConfigError(f"{target} is in no catalog here: say what it does, for example operation=image.generate")
+            hint = self.catalog.hint(target)
+            raise ConfigError(f"{target} is in no catalog here{hint}; or say what it does: operation='image.generate'")
         bound = self.runtime.registry.resolve(target, wanted, mode)
         await self.runtime.warm_start([bound])
         return bound

@@ -11,7 +11,7 @@ from typing import Any
 
 from callsheet.catalog import Catalog
 from callsheet.discovery import DENY_VARIABLE, GROUP, Discovery, FoundPlugin, normalised
-from callsheet.plugin_host import remedy_of
+from callsheet.plugin_faults import remedy_of
 from callsheet.plugin_trial import Outcome
 from callsheet.toml_tables import plain
 

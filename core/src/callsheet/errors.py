@@ -23,6 +23,7 @@ CallsheetError
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "RateLimitedError",
     "Sent",
     "error_for",
+    "excerpt",
 ]
 
 
@@ -318,3 +320,16 @@ _BY_KIND: dict[ErrorKind, type[ProviderError]] = {
 def error_for(kind: ErrorKind) -> type[ProviderError]:
     """The class whose `kind` this is."""
     return _BY_KIND[kind]
+
+
+_LAST_WORD = re.compile(r"[^\s\"'<>,{}\[\]]+\Z")
+
+
+def excerpt(text: str | bytes, most: int = 200) -> str:
+    """The beginning of what came from outside, for a message: at most `most` characters (or bytes), and no half word.
+
+    A key that is cut in two is one that no redactor knows.
+    """
+    start = text[:most]
+    shown = start if isinstance(start, str) else start.decode(errors="replace")
+    return shown if len(text) <= most else _LAST_WORD.sub("", shown) + "…"

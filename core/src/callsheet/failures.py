@@ -25,6 +25,7 @@ def cleanse(error: BaseException, redactor: Redactor) -> None:
             link.user_message = redactor.text(link.user_message)
             link.prompt = redactor.text(link.prompt)
             link.partial = redactor.text(link.partial)
+            link.request_id = redactor.text(link.request_id)
             link.raw = redactor.value(link.raw)
         link = link.__cause__ or link.__context__
 
@@ -39,7 +40,7 @@ def failure_of(error: CallsheetError, redact: Callable[[str], str]) -> Failure:
             retryable=error.retryable,
             retry_after=error.retry_after,
             status_code=error.status_code,
-            request_id=error.request_id,
+            request_id=redact(error.request_id),
             ref=error.ref,
             user_message=redact(error.user_message),
             docs_url=error.docs_url,

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from callsheet.errors import MalformedOutputError, Sent
+from callsheet.errors import MalformedOutputError, Sent, excerpt
 
 __all__ = ["FormFile", "Http", "HttpLimits", "HttpReply", "HttpStream", "ServerSentEvent"]
 
@@ -55,8 +55,7 @@ class HttpReply:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            start = self.body[:200].decode(errors="replace")
-            message = f"the provider's answer (status {self.status}) is not JSON: {start!r}"
+            message = f"the provider's answer (status {self.status}) is not JSON: {excerpt(self.body)!r}"
             raise MalformedOutputError(message, sent=Sent.UNKNOWN, status_code=self.status) from None
 
 

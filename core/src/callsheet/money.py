@@ -81,14 +81,19 @@ def _plain(value: Decimal) -> str:
     return f"{whole}.{cents:<02}" if cents else f"{whole}.00"
 
 
-def estimate(rows: Iterable[PriceRow], units: Mapping[str, float]) -> Cost:
-    """Price `units` (amount per unit name) with `rows`; every unit that is priced must be counted, else unknown."""
+def estimate(
+    rows: Iterable[PriceRow], units: Mapping[str, float], *, gap: str = "is not known before the call"
+) -> Cost:
+    """Price `units` (amount per unit name) with `rows`; every unit that is priced must be counted, else unknown.
+
+    `gap` says why a unit may not be counted.
+    """
     priced = list(rows)
     if not priced:
         return Cost.unknown("no price is on record for this model")
     missing = sorted(row.per for row in priced if row.per not in units)
     if missing:
-        return Cost.unknown(f"the number of {', '.join(missing)} is not known before the call")
+        return Cost.unknown(f"the number of {', '.join(missing)} {gap}")
     if not all(math.isfinite(units[row.per]) and units[row.per] >= 0 for row in priced):
         return Cost.unknown("the plugin counts units that are no number")
     return Cost.exactly(sum((row.usd * Decimal(str(units[row.per])) for row in priced), Decimal(0)))

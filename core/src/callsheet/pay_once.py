@@ -28,7 +28,7 @@ from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState
 from callsheet.stores.ledger import Claim
 from callsheet.unrecorded import UnrecordedBook
-from callsheet.waiting import RemoteWaiter
+from callsheet.waiting import RemoteWaiter, looked_up
 
 __all__ = ["OnUnknown", "Paid", "PayOnce", "Payment", "StillRunningError", "Ticket", "UnknownOutcomeError"]
 
@@ -242,17 +242,20 @@ class Payment:
 
     async def _answered(self, waiting: Awaitable[JobResult | Receipt], context: JobContext) -> JobResult:
         """The result of a request that is on its way; whatever else comes of it is recorded and raised."""
-        seat = self._ticket.seat
+        seat, bound, since = self._ticket.seat, self._call.bound, self._services.clock()
         try:
             answer = await waiting
         except asyncio.CancelledError:
             # who can be asked later stays `sending`: the next claim looks the job up instead of putting it to the user
-            if seat is None and not isinstance(self._call.bound.handler, FindsJobs):
+            if seat is None and not isinstance(bound.handler, FindsJobs):
                 await to_the_end(self._book.lost("the run was cancelled while the request was on its way"))
             raise
         except CallsheetError as error:
-            await self._book.failed(error)
-            raise
+            found = None if seat else await looked_up(bound.handler, self._call.request, since, context, error)
+            if found is None:
+                await self._book.failed(error)
+                raise
+            answer = found
         except Exception as error:
             text = f"{self._book.plugin} broke off in the middle of a call: {type(error).__name__}: {error}"
             await self._book.lost(text)
@@ -382,10 +385,9 @@ class Payment:
         doubt = f"nobody knows whether {self._book.ref} accepted the request, so it may be paid for already"
         if isinstance(error, ResultNotStoredError):
             doubt = f"{error}; it may be paid for already"
-        again = (
-            f"`callsheet resume {self._ticket.run} --on-unknown retry`" if self._ticket.run else "--on-unknown retry"
-        )
-        return f"{self._call.job.id}: {doubt}. Look at the provider's own list of jobs; to send it again: {again}"
+        run = self._ticket.run
+        again = f"to send it again: `callsheet resume {run} --on-unknown retry`" if run else "if it is not there, call again"
+        return f"{self._call.job.id}: {doubt}. Look at the provider's own list of jobs; {again}"
 
     def _paid(self, result: JobResult, *, reused: bool) -> Paid:
         return Paid(self._book.key, self._book.sample, result, reused=reused, attempts=self._book.attempts)

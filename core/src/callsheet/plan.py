@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from callsheet.artifacts import Artifact
@@ -11,8 +11,9 @@ from callsheet.batching import takes_batches
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.expansion import Cell, Expansion
 from callsheet.jobs import CallWarning, JobResult, WarningKind
-from callsheet.money import FREE, Cost, total
+from callsheet.money import FREE, Cost, PriceRow, total
 from callsheet.preparation import Prepared, PreparedCall, Preparer, Samples
+from callsheet.registry import BoundHandler
 
 __all__ = ["JobState", "Plan", "PlannedJob", "Planner", "PriorParts", "Reason", "stale_reason", "strict_problems"]
 
@@ -26,6 +27,9 @@ class JobState(StrEnum):
     """Waits for upstream: whether it runs depends on what upstream gives."""
     BLOCKED = "blocked"
     """Cannot run: what it reads does not exist, or its model cannot take it."""
+
+
+_PAID = (JobState.RUN, JobState.MAYBE)
 
 
 class Reason(StrEnum):
@@ -52,7 +56,10 @@ class PriorParts:
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """One job of a plan. `detail` says which attributes changed, or what is wrong."""
+    """One job of a plan. `detail` says which attributes changed, or what is wrong.
+
+    `prices` are the rows that its model is priced by, where something may have to be paid.
+    """
 
     id: str
     producer: str
@@ -70,6 +77,7 @@ class PlannedJob:
     key: str = ""
     warnings: tuple[CallWarning, ...] = ()
     dispatch: str = "call"
+    prices: tuple[PriceRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Plan:
     @property
     def cost(self) -> Cost:
         """The cost of all jobs that run, and of those that may."""
-        return total(job.cost for job in self.jobs if job.state in (JobState.RUN, JobState.MAYBE))
+        return total(job.cost for job in self.jobs if job.state in _PAID)
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
@@ -228,6 +236,7 @@ class Planner:
         pinned = reason is Reason.PINNED
         bound = None if pinned else self.preparer.bound(cell.producer)
         names = [choice.choice.name for choice in compiled.choices]
+        batched = compiled.producer.dispatch == "batch" and bound is not None and takes_batches(bound)
         return PlannedJob(
             id=cell.id,
             producer=cell.producer,
@@ -244,5 +253,15 @@ class Planner:
             upstream=cell.upstream,
             key=key,
             warnings=warnings,
-            dispatch=compiled.producer.dispatch if bound is not None and takes_batches(bound) else "call",
+            dispatch="batch" if batched else "call",
+            prices=_prices(bound, batched=batched) if bound is not None and state in _PAID else (),
         )
+
+
+def _prices(bound: BoundHandler, *, batched: bool) -> tuple[PriceRow, ...]:
+    """The rows that a model's calls are priced by, at the price of a batch where they go by batch."""
+    if bound.simulated:
+        return ()
+    if not batched or bound.batch is None:
+        return bound.info.price
+    return tuple(replace(row, usd=row.usd * bound.batch.price_factor) for row in bound.info.price)

@@ -29,6 +29,7 @@ from callsheet.errors import (
     RateLimitedError,
     Sent,
     error_for,
+    excerpt,
 )
 from callsheet.handler import (
     AbortsRemoteJobs,
@@ -196,6 +197,7 @@ __all__ = [
     "data_url",
     "digest",
     "error_for",
+    "excerpt",
     "extension_for",
     "hookimpl",
     "kind_of_status",

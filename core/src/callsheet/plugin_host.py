@@ -13,8 +13,9 @@ from inspect import isroutine
 from io import TextIOBase
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from callsheet.discovery import DENY_VARIABLE, Discovery, FoundPlugin
+from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import MalformedOutputError, PluginError, Sent
+from callsheet.plugin_faults import blamed, guarded, told, why_not
 from callsheet.plugin_manifest import PluginManifest
 from callsheet.toml_tables import plain, quoted
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from callsheet.storage import Event
     from callsheet.streams import StreamEvent
 
-__all__ = ["Extra", "PluginHost", "remedy_of"]
+__all__ = ["Extra", "PluginHost"]
 
 Extra = tuple[str, object, PluginManifest]
 """A plugin that the application hands over: its name, its module (or any object with hooks), its manifest."""
@@ -73,7 +74,7 @@ class PluginHost:
             raise PluginError(f"there is no plugin {quoted(name)}; `callsheet plugins list` shows what is installed")
         if not found.usable:
             raise PluginError(
-                f"the plugin {name!r} ({found.label}) cannot be used: {_reason(found)}", plugin=found.distribution
+                f"the plugin {name!r} ({found.label}) cannot be used: {why_not(found)}", plugin=found.distribution
             )
         if name not in self._failed:
             try:
@@ -84,7 +85,7 @@ class PluginHost:
             except BaseException as error:  # noqa: BLE001 - also sys.exit at import must not end the program
                 self._failed[name] = error
         cause = self._failed[name]
-        raise _blame(found, "cannot be loaded", cause) from cause
+        raise blamed(found, "cannot be loaded", cause) from cause
 
     def _import(self, found: FoundPlugin) -> object:
         manager = self._pluggy()
@@ -153,7 +154,7 @@ class PluginHost:
             if spec.provider not in (found.provider, "*") and not spec.simulates:
                 own = f"only for {found.provider!r} or '*'" if found.provider else "none: it has no [provider] table"
                 raise PluginError(
-                    f"{_who(found)} registers a handler for {spec.provider!r}, but may {own}", plugin=found.distribution
+                    f"{told(found)} registers a handler for {spec.provider!r}, but may {own}", plugin=found.distribution
                 )
         return specs
 
@@ -169,7 +170,7 @@ class PluginHost:
             infos = self._collect(found, "callsheet_register_models", ModelInfo)
             for info in infos:
                 if info.provider != provider:
-                    what = f"{_who(found)} registers the model {plain(info.name)}, but may only for {provider!r}"
+                    what = f"{told(found)} registers the model {plain(info.name)}, but may only for {provider!r}"
                     raise PluginError(what, plugin=found.distribution)
             self._models[provider] = infos
         return list(self._models[provider])
@@ -183,12 +184,12 @@ class PluginHost:
         items: list[_Item] = []
         for owner, caller in self._callers_of(hook):
             if owner.name == found.name:
-                with _guarded(found, f"fails in {hook}"), self._quiet(found):
+                with guarded(found, f"fails in {hook}"), self._quiet(found):
                     items += [item for given in caller() for item in given]
         for item in items:
             if not isinstance(item, kind):
                 raise PluginError(
-                    f"{_who(found)}: {hook} gave {_kind(item)} and not {kind.__name__}", plugin=found.distribution
+                    f"{told(found)}: {hook} gave {_kind(item)} and not {kind.__name__}", plugin=found.distribution
                 )
         return items
 
@@ -250,11 +251,11 @@ class PluginHost:
         if isinstance(start.handler, WarmStarts):
             await run_apart(partial(start.handler.warm_start, start.start), seconds=seconds)
         for found, caller in list(self._callers_of("callsheet_warm_start")):
-            with _guarded(found, "fails in callsheet_warm_start"):  # without stdout: other tasks run meanwhile
+            with guarded(found, "fails in callsheet_warm_start"):  # without stdout: other tasks run meanwhile
                 try:
                     await run_apart(partial(_all_of, caller, start), seconds=seconds)
                 except TimeoutError as error:
-                    raise _blame(found, f"is not ready after {seconds:g} s of callsheet_warm_start", error) from error
+                    raise blamed(found, f"is not ready after {seconds:g} s of callsheet_warm_start", error) from error
 
     @property
     def listens(self) -> bool:
@@ -267,14 +268,14 @@ class PluginHost:
             try:
                 caller(event=event)
             except Exception:
-                logging.getLogger("callsheet").exception("%s fails in callsheet_job_event", _who(found))
+                logging.getLogger("callsheet").exception("%s fails in callsheet_job_event", told(found))
 
     def register_commands(self, name: str, cli: click.Group) -> None:
         """Let the plugin with this entry-point name add its commands to `cli`. Raises PluginError."""
         self.load(name)
         for found, caller in self._callers_of("callsheet_register_commands"):
             if found.name == name:
-                with _guarded(found, "fails in callsheet_register_commands"), self._quiet(found):
+                with guarded(found, "fails in callsheet_register_commands"), self._quiet(found):
                     caller(cli=cli)
 
 
@@ -368,37 +369,6 @@ def _check_hooks(module: object, manager: pluggy.PluginManager) -> None:
 
 def _specified(manager: pluggy.PluginManager) -> list[str]:
     return [name for name, caller in vars(manager.hook).items() if name.startswith(_PREFIX) and caller.has_spec()]
-
-
-@contextmanager
-def _guarded(found: FoundPlugin, doing: str) -> Iterator[None]:
-    """Turns whatever a plugin's code raises into a PluginError which names it."""
-    try:
-        yield
-    except PluginError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _blame(found, doing, error) from error
-
-
-def _blame(found: FoundPlugin, doing: str, cause: BaseException) -> PluginError:
-    what = f"{type(cause).__name__}: {plain(cause)}" if str(cause) else type(cause).__name__
-    return PluginError(f"{_who(found)} {doing}: {what}; {remedy_of(found, cause)}", plugin=found.distribution)
-
-
-def remedy_of(found: FoundPlugin, cause: BaseException | None = None) -> str:
-    """What a user can do about a plugin that fails, as the errors about it say it."""
-    if isinstance(cause, ModuleNotFoundError):
-        return f"install what it needs: pip install --upgrade --force-reinstall {found.distribution}"
-    return f"upgrade it, report it to its author, or disable it with {DENY_VARIABLE}={found.distribution}"
-
-
-def _who(found: FoundPlugin) -> str:
-    return f"the plugin {found.name!r} ({found.label})"
-
-
-def _reason(found: FoundPlugin) -> str:
-    return found.problem or found.skipped or "its manifest was not read"
 
 
 def _kind(value: object) -> str:

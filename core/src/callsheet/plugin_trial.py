@@ -182,7 +182,7 @@ def _troubles(host: PluginHost, name: str) -> list[tuple[Trouble, str, str]]:
         if found.manifest.commands:
             _check_commands(host, found, found.manifest.commands)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - hooks are guarded; this is for what is not
-        from callsheet.plugin_host import remedy_of
+        from callsheet.plugin_faults import remedy_of
 
         remedy = remedy_of(found, error.__cause__)
         return [(doing, str(error).removesuffix(f"; {remedy}"), remedy)]

@@ -149,6 +149,8 @@ class Preparer:
         calls: list[PreparedCall] = []
         warnings: list[CallWarning] = []
         for number, choice in enumerate(compiled.choices):
+            if number and not self._usable(compiled, choice):
+                continue  # `check` has told of it, once for all cells
             try:
                 calls.append(self._call(cell, compiled, choice, results))
             except CallsheetError as error:
@@ -157,6 +159,13 @@ class Preparer:
                 text = f"the fallback {choice.choice.name} cannot take {cell.id}: {error}"
                 warnings.append(CallWarning(WarningKind.UNSUPPORTED, text))
         return Prepared(tuple(calls), tuple(warnings))
+
+    def _usable(self, compiled: CompiledProducer, choice: BoundChoice) -> bool:
+        try:
+            self._bind(compiled, choice)
+        except (ConfigError, PluginError):
+            return False
+        return True
 
     def check(self, producer: str) -> list[CallWarning]:
         """Try a producer with placeholders for what upstream will give; a fallback that cannot take it is a warning.

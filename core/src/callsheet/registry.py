@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +15,7 @@ from callsheet.context import WarmStart
 from callsheet.discovery import DENY_VARIABLE, FoundPlugin, normalised
 from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderTimeoutError, Sent
 from callsheet.handler import Handler, HandlerSpec, Invokes, RemoteJobs
-from callsheet.handler_choice import choose_spec, sole_operation, wires_of
+from callsheet.handler_choice import choose_spec, sole_operation
 from callsheet.jobs import Job, ProviderRequest
 from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.plugin_host import PluginHost
@@ -24,6 +23,7 @@ from callsheet.plugin_manifest import BatchLimits
 from callsheet.secrets import SecretScope
 from callsheet.settings import Settings
 from callsheet.toml_tables import near_or_known, plain, quoted
+from callsheet.unresolved import UnresolvedError, install_hints, no_environment, no_handler
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -100,10 +100,6 @@ class BoundHandler:
         return request
 
 
-class _UnresolvedError(ConfigError):
-    """No live handler is here for this model; a mocked call can still do without."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Performer:
     """A handler, the plugin it comes from, and whether another provider's row uses it (`wire = "provider:wire"`)."""
@@ -162,10 +158,10 @@ class Registry:
         try:
             info = self._info(ref, operation)
             live = self._performer(ref, info)
-        except _UnresolvedError:
+        except UnresolvedError:
             info = self._catalog.get(ref) or info
             if ref.environment != "local":  # live, it would be refused, so it is refused here too
-                raise _no_environment(ref) from None
+                raise no_environment(ref) from None
         specs = [spec for spec in self._host.handlers_of(simulator.name) if spec.simulates]
         spec = choose_spec(specs, ref=ref, operation=operation, wire=info.wire, plugin=simulator.distribution)
         if spec is None:
@@ -211,7 +207,7 @@ class Registry:
             info = self._catalog.open_row(ref, operation)
         if info is None:
             hint = self._catalog.hint(ref)
-            raise _UnresolvedError(f"{plugin.label} has no model {ref.model!r} of {ref.provider}{hint}")
+            raise UnresolvedError(f"{plugin.label} has no model {ref.model!r} of {ref.provider}{hint}")
         if info.operation != operation:
             raise ConfigError(f"{ref} does {info.operation}, and not {operation}: choose another model or operation")
         return info
@@ -224,7 +220,7 @@ class Registry:
             return None if row is None else row.operation
         try:
             _, _, wire, specs = self._offer(ref, bare)
-        except _UnresolvedError:
+        except UnresolvedError:
             return None
         return sole_operation(specs, wire)
 
@@ -234,10 +230,10 @@ class Registry:
         provider = lender if colon else ref.provider
         try:
             plugin = self._plugin_of(provider)
-        except _UnresolvedError as error:
+        except UnresolvedError as error:
             if provider == ref.provider:
                 raise
-            raise _UnresolvedError(f"{ref} needs the wire {info.wire}: {error}", missing=True) from None
+            raise UnresolvedError(f"{ref} needs the wire {info.wire}: {error}", missing=True) from None
         if colon and lender != ref.provider and (plugin.manifest is None or wire not in plugin.manifest.wires):
             exported = ", ".join(plugin.manifest.wires if plugin.manifest else ()) or "none"
             raise ConfigError(f"{ref}: {plugin.label} exports no wire {wire!r} (it exports: {exported})")
@@ -254,7 +250,7 @@ class Registry:
             plugin=plugin.distribution,
         )
         if spec is None:
-            raise _no_handler(ref, info, plugin, specs)
+            raise no_handler(ref, info, plugin, specs)
         borrowed = provider != ref.provider
         return _Performer(self._handler(spec, plugin, ref.provider if borrowed else ""), spec, plugin, borrowed)
 
@@ -266,18 +262,18 @@ class Registry:
             problem = f"the provider {provider!r} cannot be used: {found.label}: {found.problem}"
             raise ConfigError(problem, missing=True)
         if found is not None:
-            raise _UnresolvedError(f"the plugin of {provider!r} ({found.label}) is {found.skipped}", missing=True)
-        hints, _ = _install_hints()
+            raise UnresolvedError(f"the plugin of {provider!r} ({found.label}) is {found.skipped}", missing=True)
+        hints, _ = install_hints()
         if provider in hints:
             hint = f": pip install {hints[provider]}"
         else:
             hint = near_or_known(provider, sorted({*hints, *self._catalog.providers(), *self._catalog.lent()}))
-        raise _UnresolvedError(f"no plugin provides {quoted(provider)}{hint}", missing=True)
+        raise UnresolvedError(f"no plugin provides {quoted(provider)}{hint}", missing=True)
 
     def _simulator(self) -> FoundPlugin:
         found = [plugin for plugin in self._host.discovery.plugins if plugin.usable and _simulates(plugin)]
         if not found:
-            _, simulator = _install_hints()
+            _, simulator = install_hints()
             mine = [p for p in self._host.discovery.plugins if normalised(p.distribution) == simulator]
             why = f" ({mine[0].label}: {mine[0].problem or mine[0].skipped})" if mine else ""
             raise ConfigError(f"mocked calls need a plugin that simulates{why}: pip install {simulator}", missing=True)
@@ -366,28 +362,6 @@ class Registry:
 
 def _simulates(plugin: FoundPlugin) -> bool:
     return plugin.manifest is not None and plugin.manifest.simulates
-
-
-def _no_environment(ref: ModelRef) -> ConfigError:
-    what = f"there is no callsheet server yet that could run {ref}"
-    return ConfigError(f"{what}: write {ref.provider}:{ref.model} to call the provider with your own key")
-
-
-def _no_handler(ref: ModelRef, info: ModelInfo, plugin: FoundPlugin, specs: list[HandlerSpec]) -> ConfigError:
-    if ref.environment != "local" and all(spec.environment not in (ref.environment, "*") for spec in specs):
-        return _no_environment(ref)
-    wires = wires_of(specs, info.operation)
-    wire = f"wire {info.wire!r}" if info.wire else "a model without a wire"
-    there = f"it handles {', '.join(wires)}" if wires else f"it handles no {info.operation}"
-    return _UnresolvedError(f"{plugin.label} has no handler of {ref} for {wire} and {info.operation}; {there}")
-
-
-def _install_hints() -> tuple[dict[str, str], str]:
-    """The distribution to install for each provider, and the one that simulates."""
-    from importlib.resources import files
-
-    data = tomllib.loads(files("callsheet").joinpath("install_hints.toml").read_text(encoding="utf-8"))
-    return dict(data["providers"]), str(data["simulator"])
 
 
 def _log(bound: BoundHandler) -> BoundLogger:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from callsheet.artifacts import Artifact, BlobArtifact, JsonArtifact, TextArtifact
 from callsheet.errors import MalformedOutputError
-from callsheet.jobs import Expected, JobResult
+from callsheet.jobs import Expected, JobResult, Usage
 from callsheet.media import HEAD_BYTES, sniff
 from callsheet.models import Operation
 from callsheet.storage import BlobStore
@@ -36,6 +36,8 @@ def has_all_files(result: JobResult, blobs: BlobStore) -> bool:
 
 
 def _problem(expects: Sequence[Expected], result: JobResult, blobs: BlobStore, operation: Operation) -> str:
+    if not _is_readable(result.usage):
+        return "its usage is counted in something else than numbers"
     if result.finish in ("content_filter", "refusal", "tool_calls"):
         return ""  # an answer of its own kind; whether it will do is for the caller to say
     wanted = [expected for expected in expects for _ in range(expected.count)]
@@ -46,6 +48,13 @@ def _problem(expects: Sequence[Expected], result: JobResult, blobs: BlobStore, o
         if problem:
             return f"output {number}: {problem}"
     return ""
+
+
+def _is_readable(usage: Usage) -> bool:
+    """False for what could be written to the ledger and never be read again, with all that was paid for beside it."""
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    whole = all(n is None or isinstance(n, int) or (isinstance(n, float) and n.is_integer()) for n in counts)
+    return whole and all(isinstance(amount, (int, float)) for amount in usage.units.values())
 
 
 def _artifact_problem(expected: Expected, artifact: Artifact, blobs: BlobStore, operation: Operation) -> str:

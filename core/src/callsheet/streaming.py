@@ -140,7 +140,7 @@ class Streaming:
     async def aclose(self) -> None:
         """Record and close what nobody has read to its end."""
         for payment, pieces in list(self._open.items()):
-            await payment.cut(GeneratorExit(), self._pay_once.flights, "".join(pieces), begun=True)
+            await payment.cut(GeneratorExit(), self._pay_once.flights, _joined(pieces), begun=True)
 
     async def events(
         self, asked: Callable[[], Awaitable[Asked]], told: Callable[[PreparedCall, Paid], JobResult]
@@ -161,9 +161,9 @@ class Streaming:
                     elif kind is StreamFinished or kind not in _EVENTS:
                         break
                     yield event
-                result = payment.check(event, "".join(pieces))
+                result = payment.check(event, _joined(pieces))
             except BaseException as error:
-                said = await payment.cut(error, flights, "".join(pieces), begun=event is not None)
+                said = await payment.cut(error, flights, _joined(pieces), begun=event is not None)
                 if said is error:
                     raise
                 raise said from error
@@ -193,6 +193,11 @@ class Streaming:
         if payment.emulated:
             paid = replace(paid, result=replace(paid.result, warnings=(*paid.result.warnings, _EMULATED)))
         return payment, paid
+
+
+def _joined(pieces: list[str]) -> str:
+    """The text so far; what a plugin gave as text and is none must not keep the call from being recorded."""
+    return "".join(map(str, pieces))
 
 
 def _text_of(result: JobResult) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from callsheet.context import JobContext
-from callsheet.errors import ErrorKind, JobCancelledError, JobFailedError, ProviderError, Sent
-from callsheet.handler import Batches, RemoteJobs
-from callsheet.jobs import JobResult, Receipt, RemoteState, RemoteStatus
+from callsheet.errors import CallsheetError, ErrorKind, JobCancelledError, JobFailedError, ProviderError, Sent
+from callsheet.handler import Batches, FindsJobs, RemoteJobs
+from callsheet.jobs import JobResult, ProviderRequest, Receipt, RemoteState, RemoteStatus
 
-__all__ = ["FIRST_WAIT", "LONGEST_WAIT", "PATIENCE", "RemoteWaiter"]
+__all__ = ["FIRST_WAIT", "LONGEST_WAIT", "PATIENCE", "RemoteWaiter", "looked_up"]
 
 FIRST_WAIT = 0.5
 """Seconds before the second poll; each further wait is half as long again."""
@@ -26,7 +26,9 @@ _PASSING = frozenset({ErrorKind.CONNECTION_FAILED, ErrorKind.TIMEOUT, ErrorKind.
 class RemoteWaiter:
     """Polls one remote job (or batch) until it is final, then collects it."""
 
-    def __init__(self, handler: RemoteJobs | Batches, context: JobContext, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, handler: RemoteJobs | Batches, context: JobContext, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
         self._handler = handler
         self._context = context
         self._sleep = sleep
@@ -57,10 +59,25 @@ class RemoteWaiter:
             try:
                 return await ask()
             except ProviderError as error:
+                if error.kind is ErrorKind.JOB_LOST and error.sent is Sent.REJECTED:
+                    error.sent = Sent.UNKNOWN  # the question was refused; the job had been accepted
                 if error.kind not in _PASSING or failures == PATIENCE:
                     raise
                 await self._sleep(error.retry_after or min(FIRST_WAIT * 2**failures, LONGEST_WAIT))
         raise AssertionError("unreachable")
+
+
+async def looked_up(
+    handler: object, request: ProviderRequest, since: float, context: JobContext, error: CallsheetError
+) -> JobResult | Receipt | None:
+    """What the provider has of a request of which nobody knows whether it was accepted; None when it cannot say."""
+    unknown = isinstance(error, ProviderError) and error.sent is Sent.UNKNOWN
+    if not unknown or not isinstance(handler, FindsJobs):
+        return None
+    try:
+        return await handler.find(request, since, context)
+    except ProviderError:
+        return None
 
 
 def _check(receipt: Receipt, status: RemoteStatus) -> None:

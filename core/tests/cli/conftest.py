@@ -53,7 +53,7 @@ from callsheet.plugin import (StreamFinished, TextDelta, AbortOutcome, BlobArtif
 class Toy:
     def prepare(self, job):
         kind = Expected("text", "text/plain") if job.operation is Operation.TEXT_GENERATE else Expected("blob", "image/png")
-        warnings = (CallWarning(WarningKind.UNSUPPORTED, "no seed here", "seed"),) if job.inputs.seed is not None else ()
+        warnings = (CallWarning(WarningKind.UNSUPPORTED, "no seed here", "seed"),) if job.inputs.seed is not None or getattr(job.inputs, "system", "") == "warn" else ()
         prompt = job.inputs.prompt
         for message in getattr(job.inputs, "messages", ()):
             said = [part.text if part.kind == "text" else part.file for part in message.parts]

@@ -42,6 +42,28 @@ def test_answers_alone_go_to_stdout(chat):
     assert re.search(r"to go on: callsheet chat --continue \w{12}\n", ended.err)
 
 
+def test_a_warning_is_told_once_in_a_chat(chat):
+    """What holds for every answer, like the end of a model, is read with the first."""
+    ended = chat("toy:text", "--system", "warn", said=["one", "two"])
+    assert len(ended.out.splitlines()) == 2
+    assert ended.err.count("warning: no seed here") == 1
+
+
+def test_an_interrupted_chat_says_how_to_go_on(cli, toy, monkeypatch):
+    """Ctrl-C instead of the next message."""
+
+    class Interrupted(io.StringIO):
+        def readline(self, *size):
+            if line := super().readline(*size):
+                return line
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", Interrupted("hello\n"))
+    ended = cli("chat", "toy:text")
+    assert ended.code == 130
+    assert "to go on: callsheet chat --continue " in ended.err
+
+
 def test_a_chat_is_gone_on_with(chat):
     """The latest, or by the beginning of an id; with another model too."""
     begun = chat("toy:text", "--system", "be brief", said=["one"])

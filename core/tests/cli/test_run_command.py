@@ -57,7 +57,7 @@ def test_plan_and_dry_run(cli, sheet):
     document = cli("run", folder, "--dry-run", "--json").document
     assert document["counts"] == {"cached": 0, "run": 1, "maybe": 2, "blocked": 0}
     assert document["jobs"][1]["upstream"] == ["script"]
-    wanted = {"id", "state", "reason", "detail", "ref", "fallbacks", "mapping", "dispatch", "cost", "upstream"}
+    wanted = {"id", "state", "reason", "detail", "ref", "fallbacks", "mapping", "dispatch", "cost", "price", "upstream"}
     assert document["jobs"][0].keys() == wanted
     assert document.keys() == {"sheet", "title", "mode", "jobs", "counts", "cost", "warnings", "notes"}
     assert not (folder / "output").exists()

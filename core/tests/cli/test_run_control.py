@@ -115,6 +115,14 @@ def test_jobs_lists_orphans_and_cancel_stops_them(cli, sheet, producer):
     assert (again.code, "is cancelled" in again.err) == (0, True)
 
 
+def test_jobs_sees_the_runs_of_a_folder_that_is_no_project_by_name(cli, sheet, producer, monkeypatch):
+    """A sheet's folder without a `callsheet.toml` keeps its runs; `jobs` there shows them beside the user's own calls."""
+    folder = killed(sheet, producer)
+    monkeypatch.chdir(folder)
+    [row] = cli("jobs", "--json").document["jobs"]
+    assert (row["job"], row["job_id"], row["resume"]) == ("v", "job-1", f"callsheet resume {row['run']}")
+
+
 def test_nothing_is_under_way(cli, sheet, toy):
     """Looking creates no state; a project without open calls says so."""
     assert cli("jobs", "--json").document == {"jobs": []}

@@ -209,7 +209,7 @@ async def test_lost_answer_is_put_to_the_user(opened, tmp_path, journal_of):
     """Nobody knows whether a picture was paid for: it is not sent again by itself."""
     async with opened(tmp_path / "a") as client:
         for _ in range(2):
-            with pytest.raises(UnknownOutcomeError, match="on-unknown retry"):
+            with pytest.raises(UnknownOutcomeError, match="call again"):
                 await client.call("mock:image", options={"fail_after_acceptance": True}, prompt="x", reuse=True)
     assert events(journal_of(tmp_path / "a")) == ["accepted"]
 

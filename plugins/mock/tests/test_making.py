@@ -9,7 +9,14 @@ import math
 import pytest
 from PIL import Image
 
-from callsheet.plugin import CapabilityUnsupportedError, Expected, FileRef, InvalidRequestError, WarningKind
+from callsheet.plugin import (
+    CapabilityUnsupportedError,
+    Expected,
+    FileRef,
+    InvalidRequestError,
+    Operation,
+    WarningKind,
+)
 from callsheet.result_check import check_result, schema_problem
 
 CLIP = FileRef("a" * 64, "video/mp4", 10)
@@ -339,7 +346,7 @@ async def test_several_promises(stage):
     )
     result = await stage.answer(stage.job("acme:m", "image.generate", prompt="x", size="16x16"), *expects)
     assert [a.kind for a in result.artifacts] == ["blob", "blob", "blob", "text", "json"]
-    check_result(expects, result, stage.blobs, "acme:m")
+    check_result(expects, result, stage.blobs, "acme:m", Operation.IMAGE_GENERATE)
 
 
 @pytest.mark.parametrize(
@@ -359,4 +366,4 @@ async def test_gaps_travel_in_the_receipt(stage, operation, attributes):
     receipt = await stage.jobs.submit(stage.bare(job), context)
     collected = await stage.jobs.collect(receipt, stage.stranger(receipt))
     assert collected.artifacts == direct.artifacts
-    check_result(receipt.expects, collected, stage.blobs, "acme:m")
+    check_result(receipt.expects, collected, stage.blobs, "acme:m", receipt.operation)

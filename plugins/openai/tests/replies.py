@@ -49,7 +49,8 @@ class Vendored:
 
     `polls` is how often a background response, a batch or a video is asked for before it is done; `failing` (code,
     message) lets the next video or background response fail; `fates` says by line number (from 0) what a batch does
-    with an item: `failed`, `expired` or `missing`; `ending` is the batch's last status.
+    with an item: `failed`, `expired`, `cancelled` or `missing`; `ending` is the batch's last status; `done` is how many
+    items are over when a batch is cancelled.
     """
 
     def __init__(self, judge: Vendor) -> None:
@@ -60,6 +61,7 @@ class Vendored:
         self.failing: tuple[str, str] | None = None
         self.fates: dict[int, str] = {}
         self.ending = "completed"
+        self.done = 0
         self.scripted: dict[str, object] = {}
         self.stored: dict[str, dict] = {}
         self.files: dict[str, tuple[dict, bytes]] = {}
@@ -274,7 +276,7 @@ class Vendored:
 
     def _batch(self, request) -> dict:
         asked = request.data
-        lines = [json.loads(line) for line in self._file(asked["input_file_id"])[1].splitlines() if line]
+        lines = self._lines(asked)
         for line in lines:
             self._judge_line(line, asked["endpoint"])
         counts = {"total": len(lines), "completed": 0, "failed": 0}
@@ -286,27 +288,30 @@ class Vendored:
         batch = {"id": self._new("batch"), "object": "batch", "status": "validating", "created_at": CREATED}
         batch = {**batch, **copied, "request_counts": counts}
         self.stored[batch["id"]] = batch
-        self._pending[batch["id"]] = lambda: self._done(self.stored[batch["id"]], lines)
+        self._pending[batch["id"]] = lambda: self._done(self.stored[batch["id"]], lines, self.fates, self.ending)
         return batch
+
+    def _lines(self, batch: Mapping) -> list[dict]:
+        return [json.loads(line) for line in self._file(batch["input_file_id"])[1].splitlines() if line]
 
     def _judge_line(self, line: Mapping, endpoint: str) -> None:
         if line.keys() != {"custom_id", "method", "url", "body"} or (line["method"], line["url"]) != ("POST", endpoint):
             self.problems.append(f"a line of the batch is no request to {endpoint}: {sorted(line)} {line.get('url')}")
         self.problems.extend(self.judge.request("POST", endpoint.removeprefix("/v1"), line["body"]))
 
-    def _done(self, batch: dict, lines: Sequence[Mapping]) -> dict:
+    def _done(self, batch: dict, lines: Sequence[Mapping], fates: Mapping[int, str], ending: str) -> dict:
         """The batch at its end, with its files: output for what went well, errors for the rest."""
-        if self.ending == "failed":
+        if ending == "failed":
             problem = {"code": "invalid_json_line", "message": "This line is not parseable.", "param": None, "line": 1}
             return {**batch, "status": "failed", "errors": {"object": "list", "data": [problem]}}
         good, bad = [], []
         for number, line in enumerate(lines):
-            fate = self.fates.get(number, "")
+            fate = fates.get(number, "")
             said = {"id": f"batch_req_{number}", "custom_id": line["custom_id"], "response": None, "error": None}
-            if fate == "expired":
+            if fate in ("expired", "cancelled"):
                 error = {
-                    "code": "batch_expired",
-                    "message": "This request could not be executed before the batch expired.",
+                    "code": f"batch_{fate}",
+                    "message": f"This request could not be executed before the batch was {fate}.",
                 }
                 bad.append({**said, "error": error})
             elif fate == "failed":
@@ -321,7 +326,7 @@ class Vendored:
                 body = self.answer(_Line("POST", line["url"].removeprefix("/v1"), line["body"]))
                 good.append({**said, "response": {"status_code": 200, "request_id": f"req_{number}", "body": body}})
         counts = {"total": len(lines), "completed": len(good), "failed": len(lines) - len(good)}
-        made = {**batch, "status": self.ending, "request_counts": counts}
+        made = {**batch, "status": ending, "request_counts": counts}
         for name, kept in (("output_file_id", good), ("error_file_id", bad)):
             if kept:
                 text = "".join(json.dumps(each) + "\n" for each in kept)
@@ -341,8 +346,11 @@ class Vendored:
             raise Refused(404, f"No batch found with id '{job}'.")
         if self._pending.pop(job, None) is None:
             raise Refused(400, f"Cannot cancel a batch with status '{self.stored[job]['status']}'.")
-        self._pending[job] = lambda: {**self.stored[job], "status": "cancelled"}
-        self.stored[job] = {**self.stored[job], "status": "cancelling"}
+        lines = self._lines(self.stored[job])
+        undone = dict.fromkeys(range(self.done, len(lines)), "cancelled")
+        counts = {**self.stored[job]["request_counts"], "completed": self.done}
+        self._pending[job] = lambda: self._done(self.stored[job], lines, undone, "cancelled")
+        self.stored[job] = {**self.stored[job], "status": "cancelling", "request_counts": counts}
         return self.stored[job]
 
     def _video(self, request) -> dict:

@@ -115,11 +115,12 @@ async def test_gone(server, opened):
     async with opened() as client:
         receipt, context = await submitted(client)
         server.api.stored.clear()
-        with pytest.raises(JobLostError):
+        with pytest.raises(JobLostError) as polled:
             await WIRE.poll(receipt, context)
         with pytest.raises(JobLostError) as caught:
             await WIRE.abort(receipt, context)
     assert caught.value.kind is ErrorKind.JOB_LOST
+    assert polled.value.sent is caught.value.sent is Sent.UNKNOWN  # it had been accepted
 
 
 async def test_stream_records_its_id(server, opened):

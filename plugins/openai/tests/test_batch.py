@@ -18,7 +18,6 @@ from callsheet.errors import (
     ConnectionFailedError,
     ContentRejectedError,
     InvalidRequestError,
-    JobCancelledError,
     JobFailedError,
     JobLostError,
     MalformedOutputError,
@@ -30,6 +29,7 @@ from callsheet.errors import (
 )
 from callsheet.handler import AbortsRemoteJobs, Batches, BatchItem, FindsBatches, FindsJobs, RemoteJobs
 from callsheet.jobs import AbortOutcome, JobResult, RemoteState
+from callsheet.sheet import CallSheet
 from callsheet_openai import batch
 
 MODEL = "text-embedding-3-small"
@@ -156,25 +156,82 @@ async def test_a_batch_that_is_not_valid_says_why(server, opened):
     assert status.error == "line 1: This line is not parseable."
 
 
-async def test_a_batch_is_cancelled_once(server, opened):
-    """It is stopped while it runs; without results it ends as cancelled; one that is over is said to be."""
+@pytest.mark.parametrize("done", [0, 1])
+async def test_a_batch_is_cancelled_once(server, opened, done):
+    """Stopped is said of an empty one that is cancelled; while it is cancelling, or with something done, it is unknown."""
+    server.api.done = done
     async with opened() as client:
-        desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
-        assert await desk.handler.abort(desk.receipt, desk.context) is AbortOutcome.STOPPED
+        desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
+        assert await desk.handler.abort(desk.receipt, desk.context) is AbortOutcome.UNKNOWN
         assert (await desk.handler.poll(desk.receipt, desk.context)).state is RemoteState.RUNNING
-        assert await desk.over() is RemoteState.CANCELLED
+        assert await desk.over() is (RemoteState.SUCCEEDED if done else RemoteState.CANCELLED)
+        again = await desk.handler.abort(desk.receipt, desk.context)
+        assert again is (AbortOutcome.UNKNOWN if done else AbortOutcome.STOPPED)
+    assert len([seen for seen in server.seen if seen.path.endswith("/cancel")]) == 2
+
+
+async def test_a_batch_that_is_over_is_not_cancelled(server, opened):
+    """It is said to be finished."""
+    async with opened() as client:
         done = await Desk(client, server, MODEL, {"text": "a"}).submit()
         await done.over()
         assert await done.handler.abort(done.receipt, done.context) is AbortOutcome.ALREADY_FINISHED
 
 
+SHEET = f"""
+[producers.vector]
+operation = "text.embed"
+models = ["openai:{MODEL}"]
+dispatch = "batch"
+for_each = 3
+text = "number {{{{ index }}}}"
+"""
+
+
+@pytest.mark.parametrize("done", [0, 2])
+async def test_an_interrupted_run_collects_what_was_done_and_sends_the_rest(
+    server, opened, tmp_path, monkeypatch, done
+):
+    """Ctrl-C cancels the batch; what it had done by then was paid for and is collected, and only the rest goes again."""
+    server.api.done = done
+    sheet = tmp_path / "sheet.toml"
+    sheet.write_text(SHEET, encoding="utf-8")
+    reached, hang = asyncio.Event(), asyncio.Event()
+
+    async def stall(*_asked: object) -> None:
+        reached.set()
+        await hang.wait()
+
+    async with opened() as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(batch, "status", stall)
+            task = asyncio.create_task(client.run(CallSheet.load(sheet)))
+            await reached.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        run_id = (await client.ledger.runs())[0].id
+    async with opened() as client:
+        run = await client.resume(run_id)
+        assert await client.ledger.open_calls() == []
+    assert run.status == "succeeded"
+    uploads = [
+        [json.loads(line)["body"]["input"][0] for line in seen.parts[-1].data.splitlines()]
+        for seen in server.paid
+        if seen.path == "/files"
+    ]
+    assert uploads == [[f"number {number}" for number in range(3)], [f"number {number}" for number in range(done, 3)]]
+    assert [seen.path for seen in server.paid] == ["/files", "/batches"] * 2
+
+
 async def test_a_cancelled_batch_keeps_what_was_done(server, opened):
-    """Partial results were paid for: they are collected, and the rest was not begun."""
-    server.api.ending = "cancelled"
+    """Partial results were paid for: they are collected, and the rest is not among what ended."""
+    server.api.ending, server.api.fates = "cancelled", {1: "cancelled"}
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
         assert await desk.over() is RemoteState.SUCCEEDED
-        assert isinstance((await desk.ended())[0], JobResult)
+        ended = await desk.ended()
+    assert list(ended) == [0]
+    assert isinstance(ended[0], JobResult)
 
 
 async def test_a_lost_receipt_is_found_by_our_key(server, opened):
@@ -336,7 +393,6 @@ def answered(status: int, body: object) -> dict:
         (line(0, answered(500, {"error": {"message": "m"}})), OverloadedError, Sent.UNKNOWN),
         (line(0, answered(200, {"data": []})), MalformedOutputError, Sent.FINISHED),
         (line(0, answered(200, None)), JobFailedError, Sent.FINISHED),
-        (line(0, error={"code": "batch_cancelled", "message": "m"}), JobCancelledError, Sent.REJECTED),
         (line(0, error={"code": "odd", "message": "m"}), JobFailedError, Sent.FINISHED),
         (line(0), JobFailedError, Sent.FINISHED),
     ],
@@ -405,3 +461,39 @@ def test_lines_are_the_same_however_they_arrive(texts, cuts, ended):
         return [entry async for entry in batch._lines("file_1", fake)]
 
     assert asyncio.run(read()) == [{"text": text} for text in texts]
+
+
+async def test_a_result_that_is_counted_and_not_there_may_be_paid_for(server, opened):
+    """The vendor counts two done and gives one: the other is not sent again unasked."""
+    async with opened() as client:
+        desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
+        await desk.over()
+        kept = server.api.stored[desk.receipt.job_id]["output_file_id"]
+        head, data = server.api.files[kept]
+        server.api.files[kept] = (head, data.splitlines(keepends=True)[0])
+        ended = await desk.ended()
+    assert isinstance(ended[0], JobResult)
+    assert isinstance(ended[1], MalformedOutputError)
+    assert ended[1].sent is Sent.UNKNOWN
+
+
+@pytest.mark.parametrize("page", [{}, {"data": None}, {"data": {}}, {"data": "none"}])
+async def test_what_is_no_list_does_not_say_that_a_batch_is_absent(server, opened, page):
+    """A lost batch would be sent, and paid for, again."""
+    server.api.judge_reply = lambda *_: None
+    async with opened() as client:
+        desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
+        server.api.scripted["/batches"] = page
+        with pytest.raises(MalformedOutputError, match="no list") as caught:
+            await desk.handler.find_batch(0.0, desk.context)
+    assert caught.value.sent is Sent.UNKNOWN
+
+
+async def test_a_start_that_is_not_answered_is_looked_for(server, opened):
+    """The batch runs at the vendor: it is found, collected, and not started a second time."""
+    server.fail(Fault(), Fault(promise=100))
+    async with opened() as client:
+        results = await client.batch(f"openai:{MODEL}", [{"text": "a"}, {"text": "b"}])
+    assert all(isinstance(result, JobResult) for result in results)
+    assert [seen.path for seen in server.paid] == ["/files", "/batches"]
+    assert next(seen.path for seen in server.seen if seen.method == "GET") == "/batches"

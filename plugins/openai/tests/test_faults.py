@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from openai_counterpart.answers import Answer
 from openai_counterpart.sending import job_of, rows
-from openai_counterpart.server import KEY, Fault, refusal
+from openai_counterpart.server import KEY, Fault, Server, refusal
 from openai_counterpart.stage import context
 
 from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
@@ -199,3 +199,46 @@ async def test_the_next_call_is_not_disturbed(server, opened):
             await client.call("openai:gpt-5", prompt=PROMPT, on_unknown=OnUnknown.FAIL)
         result = await client.call("openai:gpt-5", prompt=PROMPT)
     assert result.artifacts[0].text
+
+
+CUT_KEY = "Zq8fK2mN7pLw4RtY9vBxQ3"
+"""It has no form by which a key is known: only its value gives it away."""
+
+
+def cut_faults(text: str) -> list[Fault]:
+    """Answers that quote a text, each in another place."""
+    return [
+        Fault(status=400, body={"error": {"message": text, "code": "c", "type": "t"}}),
+        Fault(status=400, body=[text]),
+        Fault(status=400, body={"error": {"message": "m", "code": text, "type": "t"}}),
+        Fault(status=400, body={"error": {"message": "m"}}, headers={"x-request-id": text}),
+        Fault(status=500, body=text.encode()),
+        Fault(status=200, body=text.encode()),
+        Fault(status=200, body={"id": text, "status": text}),
+        Fault(status=200, body=f"data: {text}\n\n".encode(), headers={"content-type": "text/event-stream"}),
+    ]
+
+
+async def asked(client, *, streamed: bool) -> None:
+    """One call, in one piece or streamed."""
+    if not streamed:
+        await client.call("openai:gpt-5", prompt=PROMPT, on_unknown=OnUnknown.FAIL)
+        return
+    async for _ in client.stream("openai:gpt-5", prompt=PROMPT, on_unknown=OnUnknown.FAIL):
+        continue
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("before", [0, 185, 195, 1980, 1990])
+async def test_a_key_is_not_cut_in_two(opened, tmp_path, before, streamed):
+    """Long answers are shown in part: where the cut goes through the key, no half of it stays."""
+    text = f"{'x' * before} {CUT_KEY} and so on"
+    with Server(key=CUT_KEY) as server:
+        server.api.judge_reply = lambda *_: None
+        async with opened(base_url=server.origin, key=CUT_KEY) as client:
+            for fault in cut_faults(text):
+                server.fail(fault)
+                with pytest.raises(CallsheetError) as caught:
+                    await asked(client, streamed=streamed)
+                assert CUT_KEY[:6] not in told(caught.value)
+    assert CUT_KEY[:6].encode() not in written(tmp_path)

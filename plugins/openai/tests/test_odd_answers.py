@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import replace
 
 import pytest
 from openai_counterpart import stage
-from openai_counterpart.answers import Answer, ToolCall
+from openai_counterpart.answers import Answer, ToolCall, chat_events, response_events
+from openai_counterpart.media import sound
 from openai_counterpart.replies import Vendored, _Line
 from openai_counterpart.text_stage import handler as text_handler
 
 from callsheet.errors import ProviderError, Sent
+from callsheet.handler import BatchItem
 from callsheet.http import HttpReply, ServerSentEvent
 from callsheet.jobs import JobResult, Receipt
 from callsheet.money import estimate
-from callsheet.plugin import StreamFinished
-from callsheet.stores.records import decode_result, encode_result
+from callsheet.stores.records import decode_receipt, decode_result, encode_receipt, encode_result
+from callsheet.streams import StreamFinished, TextDelta
 
 ODD = [None, True, 0, -7, 1.5, 10**400, float("inf"), float("nan"), "", "odd", "\ud800", [], [None], [[]], {}, {"a": 1}]
 GONE = object()
@@ -67,6 +69,9 @@ class Canned:
             kind = each.get("type") if isinstance(each, dict) else None
             yield ServerSentEvent(data, kind if isinstance(kind, str) else "")
 
+    async def whole(self) -> HttpReply:
+        return HttpReply(200, {}, b"{}")
+
     async def pieces(self):
         for each in self._events or ():
             yield json.dumps(each).encode() + b"\n"
@@ -102,6 +107,11 @@ def _case(model: str, name: str, inputs: dict, document):
     return job, wire, request, answer
 
 
+def _was_sent(error: ProviderError, *allowed: Sent) -> None:
+    """What was answered in whatever way was sent."""
+    assert error.sent in (allowed or (Sent.FINISHED, Sent.UNKNOWN)), error
+
+
 def _judge(result: object, job) -> None:
     """It can be written, read, and priced."""
     assert isinstance(result, JobResult)
@@ -124,8 +134,150 @@ async def test_odd_answers(opened, document, model, name, inputs):
                 canned = replace(context, http=Canned(value))
                 _judge(await (getattr(wire, "invoke", None) or wire.submit)(request, canned), job)
             except ProviderError as error:
-                if error.sent not in (Sent.FINISHED, Sent.UNKNOWN):
-                    bad.setdefault(f"sent: {error.sent} {error}"[:150], value)
+                _was_sent(error)
+            except Exception as error:
+                bad.setdefault(f"{type(error).__name__}: {error}"[:150], value)
+    assert not bad, "\n".join(f"{error} <- {json.dumps(value)[:400]}" for error, value in bad.items())
+
+
+STREAMED = [(model, name) for model in ("gpt-5", "gpt-audio") for name in ANSWERS]
+
+
+@pytest.mark.parametrize(("model", "name"), STREAMED)
+async def test_odd_events(opened, document, model, name):
+    """Whatever stands in an event: events of the right types and a result that can be recorded, or a ProviderError."""
+    job, wire, request, _ = _case(model, f"text-{name}", {"prompt": "x"}, document)
+    answer, asked = ANSWERS[name], dict(request.body)
+    whole = response_events(answer, asked) if model == "gpt-5" else chat_events(answer, asked)
+    done = [] if model == "gpt-5" else ["[DONE]"]
+    bad: dict[str, object] = {}
+    async with opened() as client:
+        context = stage.context(client, job)
+        for number, event in enumerate(json.loads(json.dumps(whole))):
+            for other in odd(event):
+                events = [*whole[:number], other, *whole[number + 1 :], *done]
+                try:
+                    async for each in wire.stream(request, replace(context, http=Canned(events=events))):
+                        assert not isinstance(each, TextDelta) or isinstance(each.text, str)
+                        if isinstance(each, StreamFinished):
+                            _judge(each.result, job)
+                except ProviderError as error:
+                    _was_sent(error)
+                except Exception as error:
+                    bad.setdefault(f"{type(error).__name__}: {error}"[:150], other)
+    assert not bad, "\n".join(f"{error} <- {json.dumps(value)[:400]}" for error, value in bad.items())
+
+
+JOBS = {
+    "gpt-5": ({"prompt": "x"}, {"background": True}),
+    "sora-2": ({"prompt": "x"}, {}),
+}
+
+
+@pytest.mark.parametrize("model", JOBS)
+async def test_odd_looks_at_a_job(opened, document, model):
+    """Whatever a poll is answered: a state, or an error that leaves the job where it is unless the vendor says failed."""
+    inputs, options = JOBS[model]
+    job = stage.job(model, "", options, **inputs)
+    wire = text_handler("responses") if model == "gpt-5" else stage.handler(job.operation.value)
+    request = wire.prepare(job)
+    api = Vendored(document)
+    path = "/responses" if model == "gpt-5" else "/videos"
+    started = json.loads(json.dumps(api.answer(_Line("POST", path, dict(request.body)))))
+    bad: dict[str, object] = {}
+    async with opened() as client:
+        context = stage.context(client, job)
+        receipt = await wire.submit(request, replace(context, http=Canned(started)))
+        for value in odd(started):
+            here = replace(context, http=Canned(value))
+            try:
+                found = await wire.submit(request, here)
+                assert isinstance(found, JobResult) or decode_receipt(encode_receipt(found)) == found
+            except ProviderError as error:
+                _was_sent(error)
+            except Exception as error:
+                bad.setdefault(f"submit {type(error).__name__}: {error}"[:150], value)
+            for ask in (wire.poll, wire.abort):
+                try:
+                    await ask(receipt, here)
+                except ProviderError as error:
+                    said = isinstance(value, dict) and value.get("status") == "failed"
+                    _was_sent(error, Sent.FINISHED if said else Sent.UNKNOWN)
+                except Exception as error:
+                    bad.setdefault(f"{ask.__name__} {type(error).__name__}: {error}"[:150], value)
+    assert not bad, "\n".join(f"{error} <- {json.dumps(value)[:400]}" for error, value in bad.items())
+
+
+async def test_odd_batches(opened, document):
+    """Whatever a batch, the list of batches or a line of results says: never done, found or absent by mistake."""
+    job = stage.job("omni-moderation-latest", "", {}, text="a")
+    wire = stage.handler(job.operation.value)
+    request = wire.prepare(job)
+    item = BatchItem("0" * 64, request)
+    body = json.loads(json.dumps(Vendored(document).answer(_Line("POST", "/moderations", dict(request.body)))))
+    counts = {"total": 1, "completed": 0, "failed": 0}
+    batch = {"id": "batch_1", "status": "in_progress", "created_at": 9, "expires_at": 99, "request_counts": counts}
+    batch |= {"metadata": {"callsheet_key": "k" * 64}, "output_file_id": "file_1", "errors": {"data": [{"line": 1}]}}
+    line = {"custom_id": item.key, "response": {"status_code": 200, "request_id": "r", "body": body}, "error": None}
+    listed = {"object": "list", "data": [batch], "has_more": False}
+    bad: dict[str, object] = {}
+
+    async def judged(what: str, value: object, made: Awaitable[object]) -> object:
+        try:
+            return await made
+        except ProviderError as error:
+            _was_sent(error)
+        except Exception as error:
+            bad.setdefault(f"{what} {type(error).__name__}: {error}"[:150], value)
+        return failed
+
+    failed = object()
+    async with opened() as client:
+        context = stage.context(client, job)
+        receipt = await wire.find_batch(0.0, replace(context, http=Canned(listed)))
+        assert receipt.job_id == "batch_1"
+        for value in odd(batch):
+            here = replace(context, http=Canned(value, [line]))
+            await judged("poll", value, wire.poll(receipt, here))
+            await judged("abort", value, wire.abort(receipt, here))
+            await judged("collect", value, wire.collect_batch(receipt, [item], here))
+        for value in odd(listed):
+            found = await judged("find", value, wire.find_batch(0.0, replace(context, http=Canned(value))))
+            if isinstance(found, Receipt):
+                assert decode_receipt(encode_receipt(found)) == found
+            elif found is None:
+                assert isinstance(value["data"], list)
+        for value in odd(line):
+            done = {**batch, "status": "completed", "request_counts": {"total": 1, "completed": 1, "failed": 0}}
+            here = replace(context, http=Canned(done, [value]))
+            ended = await judged("line", value, wire.collect_batch(receipt, [item], here))
+            if ended is not failed:
+                outcome = ended.get(item.key)
+                if not isinstance(outcome, ProviderError):
+                    assert outcome is not None or value.get("custom_id") != item.key
+                    assert outcome is None or decode_result(encode_result(outcome))
+    assert not bad, "\n".join(f"{error} <- {json.dumps(value)[:400]}" for error, value in bad.items())
+
+
+@pytest.mark.parametrize("times", [None, "word"])
+async def test_odd_transcripts(opened, times):
+    """As for other answers: a transcript that can be recorded, or a ProviderError."""
+    bad: dict[str, object] = {}
+    spans = [{"start": 0.0, "end": 0.4, "word": "The"}]
+    answer = {"text": "The", "language": "english", "duration": 1.6, "segments": [{**spans[0], "text": "The"}]}
+    answer |= {"words": spans, "usage": {"input_tokens": 3, "output_tokens": 2, "seconds": 2}}
+    answer["usage"]["input_token_details"] = {"audio_tokens": 2, "text_tokens": 1}
+    async with opened() as client:
+        heard = await stage.stored(client, sound("wav", 20)[0], "audio/wav")
+        model = "whisper-1" if times else "gpt-4o-transcribe"
+        job = stage.job(model, "", {}, audio=heard, **({"timestamps": times} if times else {}))
+        wire = stage.handler(job.operation.value)
+        request, context = wire.prepare(job), stage.context(client, job)
+        for value in odd(answer):
+            try:
+                _judge(await wire.invoke(request, replace(context, http=Canned(value))), job)
+            except ProviderError as error:
+                _was_sent(error)
             except Exception as error:
                 bad.setdefault(f"{type(error).__name__}: {error}"[:150], value)
     assert not bad, "\n".join(f"{error} <- {json.dumps(value)[:400]}" for error, value in bad.items())

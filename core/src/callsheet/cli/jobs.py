@@ -28,13 +28,16 @@ _COLUMNS = ("state", "job", "model", "run", "provider job", "since", "owner")
 @click.pass_obj
 def jobs(session: Session, orphans: bool, project: Path | None) -> None:
     """List the calls that are under way or were left behind, and how to go on with them."""
-    from callsheet.cli.work import has_ledger, open_project, perform
+    from callsheet.cli.work import ledgers, open_project, perform
 
     async def work() -> list[dict[str, Any]]:
-        async with open_project(session, project, user=True) as client:
-            return [await _row(client, call) for call in await client.ledger.open_calls()]
+        found = []
+        for folder in ledgers(project):
+            async with open_project(session, folder, user=True) as client:
+                found += [await _row(client, call) for call in await client.ledger.open_calls()]
+        return found
 
-    rows = perform(work()) if has_ledger(project, user=True) else []
+    rows = perform(work())
     if orphans:
         rows = [row for row in rows if row["owner"] == "dead"]
     if session.json:
@@ -63,7 +66,9 @@ async def _row(client: Client, call: CallRecord) -> dict[str, Any]:
         "owner": "dead" if await orphaned(client.runtime, call) else "alive",
         "resume": project_command(client, "resume", call.run) if call.run else "",
         "cancel": project_command(client, "runs", "cancel", call.run) if call.run else "",
-        "receipt": json.loads(encode_receipt(call.receipt)) if call.receipt is not None and call.receipt.job_id else None,
+        "receipt": json.loads(encode_receipt(call.receipt))
+        if call.receipt is not None and call.receipt.job_id
+        else None,
     }
 
 

@@ -9,6 +9,7 @@ import click
 
 from callsheet.cli.commands import SuggestingGroup
 from callsheet.cli.options import complete_refs, json_option, project_option
+from callsheet.cli.prices import dated_prices, price_rows
 from callsheet.cli.terminal import Session, put, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def show(session: Session, ref: str, project: Path | None) -> None:
         "capabilities": ", ".join(sorted(info.capabilities)),
         "makes": info.output,
         "takes": ", ".join(info.inputs or attribute_names(info.operation)),
-        "price": _dated_price(info),
+        "price": dated_prices(info.price),
         "revision": info.revision,
         "tier": info.tier,
         "deprecated": info.deprecated,
@@ -139,14 +140,6 @@ def _price(info: ModelInfo) -> str:
     return ", ".join(told[:MAX_PRICES] + more) or "unknown"
 
 
-def _dated_price(info: ModelInfo) -> str:
-    """Every price, with the day and the source once for those that share them."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for row in info.price:
-        groups.setdefault((row.as_of, row.source), []).append(str(row))
-    return "; ".join(f"{', '.join(told)} ({day}, {source})" for (day, source), told in groups.items()) or "unknown"
-
-
 def _row(info: ModelInfo) -> dict[str, object]:
     return {
         "ref": info.name,
@@ -154,7 +147,7 @@ def _row(info: ModelInfo) -> dict[str, object]:
         "title": info.title,
         "aliases": list(info.aliases),
         "capabilities": sorted(info.capabilities),
-        "price": [{"per": r.per, "usd": f"{r.usd:f}", "as_of": r.as_of, "source": r.source} for r in info.price],
+        "price": price_rows(info.price),
         "tier": info.tier,
         "deprecated": info.deprecated,
         "plugin": info.plugin,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from callsheet.cli.options import json_option, request_of, sheet_argument, sheet_options
+from callsheet.cli.prices import dated_prices, price_rows
 from callsheet.cli.terminal import Session, put, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _job(job: PlannedJob) -> dict[str, object]:
         "mapping": job.mapping,
         "dispatch": job.dispatch,
         "cost": job.cost.as_json(),
+        "price": price_rows(job.prices),
         "upstream": list(job.upstream),
     }
 
@@ -83,6 +85,9 @@ def _counts(plan: Plan) -> dict[str, int]:
 def _show(plan: Plan) -> None:
     rows = [(job.id, job.state, _why(job), _model(job), _price(job)) for job in plan.jobs]
     put_table(("job", "state", "reason", "model", "price"), rows, right=("price",))
+    unpriced = (job for job in plan.jobs if job.prices and not job.cost.known)
+    for model, prices in dict.fromkeys((_model(job), job.prices) for job in unpriced):
+        put(f"{model}: {dated_prices(prices)}")
     counts = ", ".join(f"{number} {state}" for state, number in _counts(plan).items() if number)
     cost = plan.cost
     put(f"{len(plan.jobs)} jobs: {counts or 'none'}; cost: {cost}{f' ({cost.reason})' if cost.reason else ''}")

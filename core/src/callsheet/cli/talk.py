@@ -54,11 +54,11 @@ def talk(session: Session, project: Path | None, wish: Wish) -> int:
             talking = _Talk(session, client, conversation, perform, typed=sys.stdin.isatty())
             for path in wish.attach:
                 talking.attach(str(path))
-            code = talking.loop()
-            again = project_command(client, "chat", "--continue", conversation.chat.id)
-            if conversation.exchanges:
-                say(f"to go on: {again}")
-            return code
+            try:
+                return talking.loop()
+            finally:
+                if conversation.exchanges:
+                    say(f"to go on: {project_command(client, 'chat', '--continue', conversation.chat.id)}")
         finally:
             perform(stack.aclose())
 
@@ -71,7 +71,7 @@ async def _opened(client: Client, wish: Wish) -> Conversation:
 
 @dataclass(slots=True)
 class _Talk:
-    """A chat under way. `typed`: a person sits at the keyboard."""
+    """A chat under way. `typed`: a person sits at the keyboard. `told` are the warnings that need not be read again."""
 
     session: Session
     client: Client
@@ -79,6 +79,7 @@ class _Talk:
     perform: Perform
     typed: bool
     files: list[FileRef] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
 
     def loop(self) -> int:
         """Line by line to the end."""
@@ -147,8 +148,9 @@ class _Talk:
         answer = await self.conversation.answered(result)
         if not live.shown:
             put_data("".join(part.text for part in answer.parts if part.kind == "text"))
-        for warning in dict.fromkeys(w.message for w in result.warnings):
+        for warning in dict.fromkeys(w.message for w in result.warnings if w.message not in self.told):
             say(f"warning: {self.session.redact(warning)}")
+            self.told.add(warning)
         if result.finish != "stop":
             say(f"warning: the answer is not complete: {result.finish}")
 

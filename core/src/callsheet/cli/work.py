@@ -22,6 +22,7 @@ from callsheet.sheet import CallSheet
 __all__ = [
     "command_line",
     "has_ledger",
+    "ledgers",
     "open_project",
     "open_sheet",
     "perform",
@@ -118,6 +119,16 @@ def has_ledger(folder: Path | None, *, user: bool = False) -> bool:
     """True when something was run in this project (`user` as in `open_project`): looking creates no state folder."""
     project = project_at(Path.cwd() if folder is None else folder.absolute(), user=user and folder is None)
     return (project.state / "ledger.sqlite3").is_file()
+
+
+def ledgers(folder: Path | None) -> list[Path | None]:
+    """The folders to open to see all calls from here, None for the user's own state; only those where something is.
+
+    In a folder without a `callsheet.toml`, runs of its sheet are on record there, and calls in the user's own state.
+    """
+    here = Path.cwd() if folder is None else folder.absolute()
+    places = {project_at(here).state: here, project_at(here, user=folder is None).state: folder}
+    return [place for place in places.values() if has_ledger(place, user=True)]
 
 
 def resume_command(run: str, client: Client) -> str:

@@ -11,6 +11,7 @@ from callsheet.errors import (
     ProviderError,
     ProviderTimeoutError,
     Sent,
+    excerpt,
 )
 
 __all__ = ["FAULTS", "fault"]
@@ -46,7 +47,7 @@ def fault(error: BaseException, where: str, total: float) -> ProviderError:
             )
             return InvalidRequestError(message, sent=Sent.NOT_SENT)
         case httpcore2.RemoteProtocolError() if "closed" not in said and "disconnected" not in said:
-            return MalformedOutputError(f"{where}: the answer is not valid HTTP ({said:.200})", sent=Sent.UNKNOWN)
+            return MalformedOutputError(f"{where}: the answer is not valid HTTP ({excerpt(said)})", sent=Sent.UNKNOWN)
         case TimeoutError():
             return ProviderTimeoutError(f"{where}: not done after {total:g} s", sent=Sent.UNKNOWN)
-    return ConnectionFailedError(f"{where}: the connection was cut ({said:.200})", sent=Sent.UNKNOWN)
+    return ConnectionFailedError(f"{where}: the connection was cut ({excerpt(said)})", sent=Sent.UNKNOWN)

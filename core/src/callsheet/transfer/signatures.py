@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callsheet.errors import MalformedOutputError
+from callsheet.errors import MalformedOutputError, excerpt
 from callsheet.media import sniff
 
 __all__ = ["HEAD", "true_type"]
@@ -116,5 +116,5 @@ def _untold(told: str) -> str:
 def _lie(where: str, wanted: str, found: str, head: bytes) -> MalformedOutputError:
     text = ""
     if found in _ACTIVE or found.endswith("json"):
-        text = f": {head[:160].decode('utf-8', 'replace')!r}"
+        text = f": {excerpt(head, 160)!r}"
     return MalformedOutputError(f"{where}: {wanted or 'a file'} was asked for, and this is {found}{text}")

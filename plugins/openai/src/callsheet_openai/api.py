@@ -6,10 +6,10 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from callsheet.plugin import FileRef, HttpLimits, HttpReply, JobContext, data_url, put_files
+from callsheet.plugin import FileRef, HttpLimits, HttpReply, JobContext, Sent, data_url, put_files
 from callsheet_openai.errors import malformed, vendor_error
 
-__all__ = ["ask", "call", "checked", "headers", "json_object", "with_files"]
+__all__ = ["ask", "call", "checked", "headers", "json_object", "moment", "with_files"]
 
 
 async def headers(context: JobContext) -> dict[str, str]:
@@ -31,7 +31,7 @@ async def ask(context: JobContext, path: str, *, method: str = "GET") -> dict[st
     reply = await context.http.send(method, path, headers=await headers(context))
     if reply.status == 404:
         raise vendor_error(reply, context, lost=True)
-    return json_object(checked(reply, context), context)
+    return json_object(checked(reply, context), context, sent=Sent.UNKNOWN)  # an odd answer does not end the job
 
 
 def checked(reply: HttpReply, context: JobContext) -> HttpReply:
@@ -53,9 +53,15 @@ async def with_files(body: Mapping[str, object], context: JobContext) -> dict[st
     return filled
 
 
-def json_object(reply: HttpReply, context: JobContext) -> dict[str, Any]:
+def json_object(reply: HttpReply, context: JobContext, *, sent: Sent = Sent.FINISHED) -> dict[str, Any]:
     """The reply's JSON object. Raises MalformedOutputError for anything else."""
     value = reply.json()
     if not isinstance(value, dict):
-        raise malformed("gave an answer that is no JSON object", context)
+        raise malformed("gave an answer that is no JSON object", context, sent=sent)
     return value
+
+
+def moment(value: object) -> float | None:
+    """Seconds since the epoch, as the vendor writes times; None for anything else."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e12
+    return float(value) if known else None  # type: ignore[arg-type]

@@ -16,7 +16,6 @@ from callsheet.plugin import (
     HttpLimits,
     HttpReply,
     InvalidRequestError,
-    JobCancelledError,
     JobContext,
     JobResult,
     ProviderError,
@@ -27,8 +26,9 @@ from callsheet.plugin import (
     RemoteStatus,
     Sent,
 )
-from callsheet_openai.api import ask, call, checked, headers, json_object, with_files
+from callsheet_openai.api import ask, call, checked, headers, json_object, moment, with_files
 from callsheet_openai.errors import job_error, malformed, vendor_error
+from callsheet_openai.usage import count
 
 __all__ = ["BatchWire", "cancel", "collect", "find", "group", "is_batch", "status", "submit"]
 
@@ -41,7 +41,6 @@ PAGE = 100
 _READ = HttpLimits(total=6 * 3600.0, max_bytes=1 << 40)
 _WRITE = HttpLimits(total=3600.0)
 _WAITING = {"validating": RemoteState.QUEUED, "in_progress": RemoteState.RUNNING, "finalizing": RemoteState.RUNNING}
-_UNDONE = ("batch_expired", "batch_cancelled")
 
 Line = Callable[[ProviderRequest, JobContext], Awaitable[Mapping[str, object]]]
 Parse = Callable[[dict[str, Any], ProviderRequest, JobContext], Awaitable[JobResult]]
@@ -104,7 +103,7 @@ async def _upload(file: FormFile, context: JobContext) -> str:
 async def status(receipt: Receipt, context: JobContext) -> RemoteStatus:
     """Where a batch stands. One that expired or was cancelled has the results of what was done before."""
     batch = await ask(context, f"/batches/{receipt.job_id}")
-    state, counts = batch.get("status"), batch.get("request_counts")
+    state = batch.get("status")
     if state in ("completed", "expired"):
         return RemoteStatus(RemoteState.SUCCEEDED, progress=1.0)
     if state == "cancelled":
@@ -113,32 +112,43 @@ async def status(receipt: Receipt, context: JobContext) -> RemoteStatus:
         return RemoteStatus(RemoteState.FAILED, error=_faults(batch))
     if state == "cancelling":
         return RemoteStatus(RemoteState.RUNNING)
-    if state not in _WAITING:
+    if not isinstance(state, str) or state not in _WAITING:
         raise malformed(f"gave the batch the unknown status {state!r}", context, sent=Sent.UNKNOWN)
-    done, total = (
-        (counts.get("completed", 0) + counts.get("failed", 0), counts.get("total", 0))
-        if isinstance(counts, Mapping)
-        else (0, 0)
-    )
-    return RemoteStatus(_WAITING[state], progress=done / total if total else None)
+    done, total = _count(batch, "completed") + _count(batch, "failed"), _count(batch, "total")
+    return RemoteStatus(_WAITING[state], progress=min(done / total, 1.0) if total else None)
 
 
 async def collect(
     receipt: Receipt, items: Sequence[BatchItem], parse: Parse, context: JobContext
 ) -> dict[str, JobResult | ProviderError]:
-    """How each item ended, read line by line from the batch's two files; what stands in neither was not done."""
+    """How each item ended, read line by line from the batch's two files.
+
+    What stands in neither was not done, nor what was cancelled before it was begun: it may be sent again.
+    """
     batch = await ask(context, f"/batches/{receipt.job_id}")
     requests = {item.key: item.request for item in items}
     ended: dict[str, JobResult | ProviderError] = {}
+    results = 0
     for name in ("output_file_id", "error_file_id"):
         file = batch.get(name)
         if not isinstance(file, str) or not file:
             continue
         async for entry in _lines(file, context):
+            results += name == "output_file_id"
             key = entry.get("custom_id")
-            if isinstance(key, str) and key in requests and key not in ended:
+            if isinstance(key, str) and key in requests and key not in ended and _code(entry) != "batch_cancelled":
                 ended[key] = await _ending(entry, requests[key], parse, context)
+    if results < (made := _count(batch, "completed")):  # a call that is not there may be one that was paid for
+        text = f"gave {results:,} of the {made:,} results that its batch {receipt.job_id} is said to have"
+        for key in requests.keys() - ended.keys():
+            ended[key] = malformed(text, context, sent=Sent.UNKNOWN)
     return ended
+
+
+def _count(batch: Mapping[str, Any], name: str) -> int:
+    """How many requests are `total`, `completed` or `failed`, as the vendor counts them."""
+    counts = batch.get("request_counts")
+    return (count(counts, name) or 0) if isinstance(counts, Mapping) else 0
 
 
 async def cancel(receipt: Receipt, context: JobContext) -> AbortOutcome:
@@ -159,13 +169,16 @@ async def find(since: float, context: JobContext) -> Receipt | None:
     for _ in range(MOST_PAGES):
         reply = await context.http.send("GET", "/batches", query=query, headers=await headers(context))
         page = json_object(checked(reply, context), context)
-        batches = [each for each in page.get("data") or () if isinstance(each, Mapping)]
+        listed = page.get("data")
+        if not isinstance(listed, list):  # what is no list does not say that the batch is not there
+            raise malformed("gave no list of batches", context, sent=Sent.UNKNOWN)
+        batches = [each for each in listed if isinstance(each, Mapping)]
         for batch in batches:
             metadata = batch.get("metadata")
             if isinstance(metadata, Mapping) and metadata.get(MARK) == context.key:
                 return _receipt(batch, context)
         # the vendor's clock is not ours: a minute of difference is allowed
-        if not page.get("has_more") or not batches or _seconds(batches[-1].get("created_at")) < since - 60:
+        if not page.get("has_more") or not batches or (moment(batches[-1].get("created_at")) or since) < since - 60:
             return None
         query = {"limit": str(PAGE), "after": str(batches[-1].get("id"))}
     raise malformed("lists more batches than can be looked through", context, sent=Sent.UNKNOWN)
@@ -216,7 +229,7 @@ async def _line(request: ProviderRequest, context: JobContext) -> Mapping[str, o
 
 
 def _receipt(batch: Mapping[str, Any], context: JobContext) -> Receipt:
-    job_id, created = batch.get("id"), _seconds(batch.get("created_at"))
+    job_id = batch.get("id")
     if not isinstance(job_id, str) or not job_id:
         raise malformed("started a batch and gave no id for it", context, sent=Sent.UNKNOWN)
     job = context.job
@@ -227,8 +240,8 @@ def _receipt(batch: Mapping[str, Any], context: JobContext) -> Receipt:
         key=context.key,
         request_digest=context.request_digest,
         expects=(),
-        created=created or context.clock(),
-        expires=_seconds(batch.get("expires_at")) or None,
+        created=moment(batch.get("created_at")) or context.clock(),
+        expires=moment(batch.get("expires_at")),
         origin=job.ref.provider,
         state={"batch": True},
     )
@@ -262,6 +275,11 @@ def _entry(line: bytes, context: JobContext) -> dict[str, Any]:
     return json_object(HttpReply(200, {}, line), context)
 
 
+def _code(entry: Mapping[str, Any]) -> object:
+    error = entry.get("error")
+    return error.get("code") if isinstance(error, Mapping) else None
+
+
 async def _ending(
     entry: Mapping[str, Any], request: ProviderRequest, parse: Parse, context: JobContext
 ) -> JobResult | ProviderError:
@@ -284,15 +302,11 @@ async def _ending(
 
 
 def _undone(error: object, context: JobContext) -> ProviderError:
-    code = error.get("code") if isinstance(error, Mapping) else None
-    if code not in _UNDONE:
+    if not isinstance(error, Mapping) or error.get("code") != "batch_expired":
         return job_error(error, context)
     ref = str(context.job.ref)
-    if code == "batch_expired":
-        text = f"{ref}: the batch's time was over before this request was begun: it was not paid for, run it again"
-        return ProviderTimeoutError(text, sent=Sent.REJECTED, retryable=True, ref=ref, raw=error)
-    text = f"{ref}: the batch was cancelled before this request was begun"
-    return JobCancelledError(text, sent=Sent.REJECTED, ref=ref, raw=error)
+    text = f"{ref}: the batch's time was over before this request was begun: it was not paid for, run it again"
+    return ProviderTimeoutError(text, sent=Sent.REJECTED, retryable=True, ref=ref, raw=error)
 
 
 def _words(body: Mapping[str, object]) -> str:
@@ -314,7 +328,3 @@ def _faults(batch: Mapping[str, Any]) -> str:
 def _fault(error: Mapping[str, Any]) -> str:
     line = f"line {error['line']}: " if error.get("line") is not None else ""
     return f"{line}{error.get('message') or error.get('code') or 'no reason given'}"
-
-
-def _seconds(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -20,6 +20,7 @@ from callsheet.plugin import (
     Sent,
     TextPart,
     error_for,
+    excerpt,
     reply_error,
 )
 
@@ -87,9 +88,11 @@ def vendor_error(reply: HttpReply, context: JobContext, *, lost: bool = False) -
     if lost and reply.status == 404:
         kind = ErrorKind.JOB_LOST
     ref = str(context.job.ref)
-    error = reply_error(reply, "", kind=kind, now=context.clock(), ref=ref, raw=envelope or None)
+    gone = kind is ErrorKind.JOB_LOST  # it had been accepted, and may have been paid for
+    sent = Sent.UNKNOWN if gone else None
+    error = reply_error(reply, "", kind=kind, sent=sent, now=context.clock(), ref=ref, raw=envelope or None)
     told = message or f"status {reply.status} without an explanation"
-    text = f"{ref} answered: {told[:_LONGEST]}{f' ({code})' if code else ''}{_advice(error.kind)}"
+    text = f"{ref} answered: {excerpt(told, _LONGEST)}{f' ({code})' if code else ''}{_advice(error.kind)}"
     error.args = (text,)
     error.user_message = text
     if error.kind is ErrorKind.CONTENT_REJECTED:
@@ -103,7 +106,7 @@ def job_error(error: object, context: JobContext, *, request_id: str = "") -> Pr
     message, code = _text(envelope, "message"), _text(envelope, "code")
     kind = _CODES.get(code) or _TYPES.get(_text(envelope, "type")) or ErrorKind.JOB_FAILED
     ref = str(context.job.ref)
-    told = message[:_LONGEST] or "it failed without an explanation"
+    told = excerpt(message, _LONGEST) or "it failed without an explanation"
     return error_for(kind)(
         f"{ref} reports: {told}{f' ({code})' if code else ''}{_advice(kind)}",
         sent=Sent.FINISHED,
@@ -153,9 +156,9 @@ def _envelope(body: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
-        return {"message": body[:_LONGEST].decode(errors="replace").strip()} if body else {}
+        return {"message": excerpt(body, _LONGEST).strip()} if body else {}
     if not isinstance(value, Mapping):
-        return {"message": str(value)[:_LONGEST]}
+        return {"message": excerpt(str(value), _LONGEST)}
     error = value.get("error") or value.get("detail") or value
     return error if isinstance(error, Mapping) else {"message": str(error)}
 

@@ -17,10 +17,12 @@ from callsheet.plugin import (
     JsonArtifact,
     Part,
     ReasoningPart,
+    Sent,
     TextArtifact,
     TextPart,
     ToolCallPart,
     Usage,
+    excerpt,
 )
 from callsheet_openai.errors import content_error, job_error, malformed
 from callsheet_openai.schemas import WRAPPED, is_wrapped
@@ -46,12 +48,13 @@ class Answer:
 
 
 @contextmanager
-def well_formed(context: JobContext) -> Iterator[None]:
-    """What is not in the form of the vendor's document is a MalformedOutputError, paid for."""
+def well_formed(context: JobContext, sent: Sent = Sent.FINISHED) -> Iterator[None]:
+    """What is not in the form of the vendor's document is a MalformedOutputError."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise malformed(f"gave an answer of another form than documented ({type(error).__name__})", context) from error
+        text = f"gave an answer of another form than documented ({type(error).__name__})"
+        raise malformed(text, context, sent=sent) from error
 
 
 def response_answer(reply: Mapping[str, Any], context: JobContext) -> Answer:
@@ -61,7 +64,7 @@ def response_answer(reply: Mapping[str, Any], context: JobContext) -> Answer:
         if status == "failed":
             raise job_error(reply.get("error"), context, request_id=identity)
         if status not in ("completed", "incomplete"):
-            raise malformed(f"gave a response that is {status}", context)
+            raise malformed(f"gave a response that is {status}", context, sent=Sent.UNKNOWN)  # it may go on
         answer = Answer(identity, meta=_meta(reply, "id", "model", "service_tier"))
         if status == "incomplete":
             reason = (reply.get("incomplete_details") or {}).get("reason")
@@ -151,7 +154,7 @@ def _artifact(text: str, expected: Expected, context: JobContext) -> Artifact:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise malformed(f"was asked for JSON, and its answer is none: {text[:200]!r}", context) from None
+        raise malformed(f"was asked for JSON, and its answer is none: {excerpt(text)!r}", context) from None
     if expected.schema is not None and is_wrapped(expected.schema):
         if not isinstance(value, dict) or WRAPPED not in value:
             raise malformed(f"gave JSON without the property {WRAPPED!r} that its schema requires", context)

@@ -20,6 +20,7 @@ from callsheet.plugin import (
     Receipt,
     RemoteState,
     RemoteStatus,
+    Sent,
     StreamEvent,
     TextInputs,
 )
@@ -97,7 +98,7 @@ class ResponsesHandler(BatchWire):
             return await self.result(reply, request, context)
         identity = reply.get("id")
         if not isinstance(identity, str) or not identity:
-            raise malformed("started a background response without an id", context)
+            raise malformed("started a background response without an id", context, sent=Sent.UNKNOWN)
         return Receipt(
             ref=request.ref,
             operation=request.operation,
@@ -115,7 +116,8 @@ class ResponsesHandler(BatchWire):
         reply = await ask(context, _path(receipt))
         state = _STATES.get(str(reply.get("status")))
         if state is None:
-            raise malformed(f"has a background response in no documented state ({reply.get('status')!r})", context)
+            text = f"has a background response in no documented state ({reply.get('status')!r})"
+            raise malformed(text, context, sent=Sent.UNKNOWN)
         if state is not RemoteState.FAILED:
             return RemoteStatus(state)
         error = job_error(reply.get("error"), context, request_id=receipt.job_id)

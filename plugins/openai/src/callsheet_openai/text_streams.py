@@ -21,10 +21,11 @@ from callsheet.plugin import (
     StreamUsage,
     TextDelta,
     ToolCallDelta,
+    excerpt,
 )
 from callsheet_openai.api import headers, with_files
 from callsheet_openai.errors import job_error, malformed, vendor_error
-from callsheet_openai.outputs import Answer, chat_answer, response_answer, result_of
+from callsheet_openai.outputs import Answer, chat_answer, response_answer, result_of, well_formed
 
 __all__ = ["chat_events", "response_events"]
 
@@ -95,14 +96,9 @@ async def chat_events(request: ProviderRequest, context: JobContext, path: str) 
                 yield StreamFinished(result)
                 return
             chunk = _parsed(event.data, context)
-            if "error" in chunk:
+            if chunk.get("error"):
                 raise job_error(chunk["error"], context, request_id=str(whole.head.get("id") or ""))
-            try:
-                found = whole.add(chunk)
-            except (AttributeError, IndexError, KeyError, TypeError) as error:
-                what = "sent a chunk of another form than documented"
-                raise malformed(what, context, sent=Sent.UNKNOWN) from error
-            for each in found:
+            for each in whole.add(chunk):
                 yield each
     raise malformed(_CUT, context, sent=Sent.UNKNOWN)
 
@@ -137,6 +133,8 @@ class _ChatAnswer:
             self.end = choice["finish_reason"]
         if choice.get("logprobs"):
             self.logprobs += choice["logprobs"].get("content") or ()
+        if text and not isinstance(text, str):
+            raise TypeError("a piece of text is of another type")
         if text and len(delta) == 1:
             self.texts.append(text)
             return (TextDelta(text),)
@@ -191,14 +189,15 @@ async def _opened(
     async with context.http.stream("POST", path, json=body, headers=authorized) as reply:
         if not 200 <= reply.status < 300:
             raise vendor_error(await reply.whole(), context)
-        yield reply
+        with well_formed(context, Sent.UNKNOWN):
+            yield reply
 
 
 def _parsed(text: str, context: JobContext) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise malformed(f"sent an event that is not JSON: {text[:200]!r}", context, sent=Sent.UNKNOWN) from None
+        raise malformed(f"sent an event that is not JSON: {excerpt(text)!r}", context, sent=Sent.UNKNOWN) from None
     if not isinstance(value, dict):
         raise malformed("sent an event that is no JSON object", context, sent=Sent.UNKNOWN)
     return value

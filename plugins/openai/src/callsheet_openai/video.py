@@ -26,7 +26,7 @@ from callsheet.plugin import (
     VideoInputs,
     check_attachment,
 )
-from callsheet_openai.api import ask, call, headers, with_files
+from callsheet_openai.api import ask, call, headers, moment, with_files
 from callsheet_openai.draft import Draft
 from callsheet_openai.errors import job_error, malformed, vendor_error
 from callsheet_openai.sizes import nearest_offered, of_area, pixels, ratio_of
@@ -75,7 +75,6 @@ class VideoHandler:
         job_id = video.get("id")
         if not isinstance(job_id, str) or not job_id:
             raise malformed("took the job and gave no id for it", context, sent=Sent.UNKNOWN)
-        expires = video.get("expires_at")
         return Receipt(
             ref=context.job.ref,
             operation=context.job.operation,
@@ -84,7 +83,7 @@ class VideoHandler:
             request_digest=context.request_digest,
             expects=request.expects,
             created=context.clock(),
-            expires=float(expires) if isinstance(expires, (int, float)) else None,
+            expires=moment(video.get("expires_at")),
             origin=context.job.ref.provider,
         )
 
@@ -92,7 +91,7 @@ class VideoHandler:
         """Where the job stands. Raises ContentRejectedError for one that failed for its content: no retry helps it."""
         video = await ask(context, f"/videos/{receipt.job_id}")
         state, progress = video.get("status"), video.get("progress")
-        share = min(max(progress / 100, 0.0), 1.0) if isinstance(progress, (int, float)) else None
+        share = min(max(progress, 0), 100) / 100 if isinstance(progress, (int, float)) else None
         match state:
             case "queued":
                 return RemoteStatus(RemoteState.QUEUED, progress=share)
