@@ -180,7 +180,7 @@ _TOLD = {"sequential": "one call after the other", "concurrent": "64 at once", "
 
 
 def _rows(taken: dict[str, list[float]], told: str, most: float) -> Iterator[Figure]:
-    for name, label in (("ours", "ledger in memory"), ("durable", "ledger on disk"), ("httpx2", "bare httpx2")):
+    for name, label in (("ours", "no ledger"), ("durable", "ledger on disk"), ("httpx2", "bare httpx2")):
         ratio = median(mine / sdk for mine, sdk in zip(taken[name], taken["sdk"], strict=True))
         budget = f"≤ {most} ×" if name == "ours" else ""
         yield Figure(
