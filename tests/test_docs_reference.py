@@ -343,7 +343,7 @@ def test_tutorial_says_what_happens(folder):
         "caption": "run", "picture": "maybe", "voice": "maybe",
     }  # fmt: skip
     done = run_mocked(folder)
-    assert sorted(path.name for path in done.files) == ["caption.txt", "picture.png", "voice.wav"]
+    assert sorted(path.name for path in done.files) == ["caption.txt", "picture.jpg", "voice.mp3"]
     assert run_mocked(folder).count(runner.JobStatus.REUSED) == 3
     caption = next(job for job in plan_mocked(folder, inputs={"place": "Etna"}).jobs if job.id == "caption")
     assert (caption.reason, caption.detail) == (plan.Reason.INPUTS, "prompt")

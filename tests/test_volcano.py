@@ -64,11 +64,11 @@ def test_every_job_is_executed_and_every_artifact_is_there(made):
 
 
 def test_pictures_open_with_the_asked_shape(made):
-    """PNG, 16:9."""
+    """JPEG, 16:9."""
     for number in range(3):
-        with Image.open(made[0] / f"output-mock/still-{number}.png") as picture:
+        with Image.open(made[0] / f"output-mock/still-{number}.jpg") as picture:
             picture.load()
-            assert picture.format == "PNG"
+            assert picture.format == "JPEG"
             assert picture.width * 9 == picture.height * 16
 
 
@@ -86,9 +86,9 @@ def test_clips_play_with_sound_for_as_long_as_asked(made):
 def test_sounds_are_as_long_as_they_should_be(made):
     """Music as asked; narration as long as its text takes to speak."""
     script = json.loads((made[0] / "output-mock/script.json").read_text())
-    assert float(probe(made[0] / "output-mock/music.wav")["format"]["duration"]) == pytest.approx(15, abs=0.01)
+    assert float(probe(made[0] / "output-mock/music.mp3")["format"]["duration"]) == pytest.approx(15, abs=0.01)
     for number, segment in enumerate(script["segments"]):
-        seconds = float(probe(made[0] / f"output-mock/narration-{number}.wav")["format"]["duration"])
+        seconds = float(probe(made[0] / f"output-mock/narration-{number}.mp3")["format"]["duration"])
         words = len(segment["narration"].split())
         assert words / 4 < seconds < words
 
@@ -171,20 +171,22 @@ def test_a_chosen_model_is_used_kept_replayed_and_forgotten(tmp_path):
     assert callsheet_json("run", folder, "--mode", "mock")["notes"] == []
 
 
-def test_strict_refuses_what_nobody_checked(tmp_path):
+def test_strict_refuses_what_nobody_checked(tmp_path, monkeypatch):
     """Without the live plugins the mapping is unchecked: under --strict that is an error before any job."""
+    monkeypatch.setenv("CALLSHEET_PLUGINS", "mock")
     folder = copy_of_example(tmp_path / "volcano")
     document = callsheet_json("run", folder, "--mode", "mock", "--strict", code=2)
     assert "unchecked" in document["error"]["message"]
     assert not (folder / "output-mock").exists()
 
 
-def test_a_live_run_without_plugins_says_what_to_install(tmp_path):
-    """Exit code 3, and nothing was sent."""
+def test_a_live_run_without_its_plugins_sends_nothing(tmp_path, monkeypatch):
+    """Exit code 3, and who is missing; what is not installed at all is among the bad inputs."""
+    monkeypatch.setenv("CALLSHEET_PLUGINS", "mock")
     folder = copy_of_example(tmp_path / "volcano")
     document = callsheet_json("run", folder, code=3)
     assert document["error"]["kind"] == "config"
-    assert "pip install callsheet-replicate" in document["error"]["message"]
+    assert "callsheet-openai 0.1.0) is not among those that CALLSHEET_PLUGINS allows" in document["error"]["message"]
 
 
 def test_a_run_verifies(made):

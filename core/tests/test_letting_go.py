@@ -120,7 +120,7 @@ async def test_a_result_that_cannot_be_stored_is_not_paid_for_again_by_itself(st
         call = lambda **more: client.call("acme:picture", prompt="lava", reuse=True, **more)  # noqa: E731
         with monkeypatch.context() as patch:
             patch.setattr(client.runtime.services.blobs, "put", refuse)
-            with pytest.raises(UnknownOutcomeError, match=r"the disk is full.*--on-unknown retry"):
+            with pytest.raises(UnknownOutcomeError, match=r"the disk is full.*call again"):
                 await call()
         with pytest.raises(UnknownOutcomeError):
             await call()

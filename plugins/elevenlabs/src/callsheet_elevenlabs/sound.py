@@ -1,0 +1,34 @@
+"""Sound effects (POST /v1/sound-generation)."""
+
+from __future__ import annotations
+
+from callsheet.plugin import Expected, Job, JobContext, JobResult, ProviderRequest, SoundInputs
+from callsheet_elevenlabs.api import spoken
+from callsheet_elevenlabs.draft import Draft
+
+__all__ = ["SoundHandler"]
+
+SHORTEST, LONGEST = 0.5, 30.0
+
+
+class SoundHandler:
+    """The wire `sound`."""
+
+    def prepare(self, job: Job) -> ProviderRequest:
+        """The nearest duration that the vendor has is taken, with a warning."""
+        inputs = job.inputs
+        assert isinstance(inputs, SoundInputs)
+        draft = Draft(job)
+        draft.put("text", inputs.prompt)
+        duration = inputs.duration
+        if duration is not None:
+            duration = draft.clamped("duration", duration, SHORTEST, LONGEST)
+            draft.put("duration_seconds", duration, "duration")
+        draft.format(inputs.format)
+        draft.refuse(("seed",))
+        draft.options(("text",))
+        return draft.request(Expected("blob", draft.media_type(), duration=duration), units={"run": 1.0})
+
+    async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
+        """The sound, in the blob store."""
+        return await spoken(request, context, "/v1/sound-generation", request.body)

@@ -1,0 +1,81 @@
+"""The vendor's counterpart for tests: its document, the loopback server, and clients that reach it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from callsheet.client import Client
+from callsheet.project import Project
+from callsheet.secrets import MappingSecrets
+from callsheet.settings import ProviderSettings, Settings
+
+# Test modules are loaded one by one and know no neighbours: these find each other under a name of their own.
+if "elevenlabs_counterpart" not in sys.modules:
+    package = ModuleType("elevenlabs_counterpart")
+    package.__path__ = [str(Path(__file__).parent)]
+    sys.modules["elevenlabs_counterpart"] = package
+
+from elevenlabs_counterpart.vendor import Vendor, vendor
+
+from callsheet_elevenlabs.testing import KEY, Server
+
+
+@pytest.fixture
+def anyio_backend():
+    """Tests run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """No key and no base URL of the user's own reaches a test."""
+    for name in ("ELEVENLABS_API_KEY", "ELEVENLABS_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def document() -> Vendor:
+    """The vendor's document."""
+    return vendor()
+
+
+@pytest.fixture
+def problems() -> list[str]:
+    """What the document objects to; a test that provokes it empties the list."""
+    return []
+
+
+@pytest.fixture
+def server(document, problems):
+    """The loopback server; at the end, the document must have nothing to object to."""
+    with Server(judge=lambda seen, status, reply: problems.extend(document.exchange(seen, status, reply))) as running:
+        yield running
+    assert problems == []
+
+
+@pytest.fixture
+def opened(tmp_path: Path, server: Server) -> Callable:
+    """Open a client of a project in `tmp_path` which reaches the loopback server with its key, and never sleeps."""
+
+    @asynccontextmanager
+    async def open_client(*, base_url: str = "", key: str = KEY, settings: Settings | None = None):
+        async def sleep(_seconds: float) -> None:
+            """Nobody waits."""
+
+        folder = tmp_path / "project"
+        folder.mkdir(exist_ok=True)
+        wanted = settings or Settings()
+        reached = {"elevenlabs": ProviderSettings(base_url=base_url or server.origin)}
+        wanted = replace(wanted, providers={**reached, **wanted.providers})
+        secrets = MappingSecrets({"ELEVENLABS_API_KEY": key})
+        async with await Client.open(Project.at(folder), wanted, secrets=secrets, sleep=sleep) as client:
+            yield client
+
+    return open_client

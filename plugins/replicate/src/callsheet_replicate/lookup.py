@@ -1,0 +1,128 @@
+"""Looks up a prediction whose receipt was lost: the account's list, newest first, compared by model and input.
+
+The vendor keeps no mark of ours, so an equal prediction is taken for the lost one, if there is only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from callsheet.plugin import FileRef, JobContext, ProviderRequest, Sent, data_url, put_files
+from callsheet_replicate.api import LARGEST_DATA_URL, Address, ask
+from callsheet_replicate.errors import malformed
+
+__all__ = ["lost_prediction"]
+
+MARGIN = 10.0
+"""Seconds by which the vendor's clock (as its header Date tells) and ours may differ after all."""
+SETTLED = 60.0
+"""Seconds after which a request that is not listed was surely not accepted: until then it may be on its way."""
+MOST_PAGES = 50
+
+
+async def lost_prediction(request: ProviderRequest, since: float, context: JobContext) -> str | None:
+    """The id of the one prediction made of this request since then; None when there surely is none.
+
+    Raises MalformedOutputError when the list does not say: too early, several equal ones, links in the place of files,
+    inputs deleted already.
+    """
+
+    async def put(file: FileRef) -> object:
+        return await data_url(file, context.files) if file.bytes <= LARGEST_DATA_URL else file
+
+    address, found = Address(request.ref.model), []
+    sent = await put_files(request.body["input"], put)
+    async for each, skew in _listed(context):
+        created = _seconds(each.get("created_at"))
+        if created is not None and created < since + skew - MARGIN:
+            break
+        if not _same_model(each, address):
+            continue
+        if each.get("data_removed"):
+            raise _unclear("has deleted the input of a prediction that may be this one", context)
+        links: list[str] = []
+        if not _same(sent, each.get("input"), links) or not isinstance(each.get("id"), str):
+            continue
+        if links:
+            raise _unclear(
+                f"has the prediction {each['id']}, and nobody can say whether its files are the same", context
+            )
+        found.append(each["id"])
+    if len(found) > 1:
+        raise _unclear(f"has {len(found)} predictions of this very input ({', '.join(found)})", context)
+    if not found and context.clock() - since < SETTLED:
+        raise _unclear(f"lists no such prediction yet; ask again {SETTLED:g} s after it was sent", context)
+    return found[0] if found else None
+
+
+async def _listed(context: JobContext) -> AsyncIterator[tuple[Mapping[str, Any], float]]:
+    """The predictions of the account, newest first, each with the seconds by which the vendor's clock is ahead."""
+    query: dict[str, str] = {}
+    for _ in range(MOST_PAGES):
+        page, reply = await ask(context, "/predictions", query=query or None)
+        results = page.get("results")
+        if not isinstance(results, list):
+            raise _unclear("gave a list of another form than documented", context)
+        skew = (_date(reply.headers.get("date", "")) or context.clock()) - context.clock()
+        for each in results:
+            if isinstance(each, Mapping):
+                yield each, skew
+        following = page.get("next")
+        if not isinstance(following, str) or not following:
+            return
+        query = dict(parse_qsl(urlsplit(following).query))
+        if not query:
+            raise _unclear("gave a next page without a cursor", context)
+    raise _unclear(f"has more than {MOST_PAGES} pages of newer predictions", context)
+
+
+def _same_model(prediction: Mapping[str, Any], address: Address) -> bool:
+    if address.version:
+        return prediction.get("version") == address.version
+    return prediction.get("model") == address.name
+
+
+def _same(sent: object, listed: object, links: list[str]) -> bool:
+    """Equal, but that a link may stand for a file: it goes to `links`."""
+    if isinstance(sent, FileRef) or (isinstance(sent, str) and sent.startswith("data:") and sent != listed):
+        if not isinstance(listed, str) or listed.startswith("data:"):
+            return False
+        links.append(listed)
+        return True
+    if isinstance(sent, Mapping):
+        if not isinstance(listed, Mapping) or sent.keys() != listed.keys():
+            return False
+        return all(_same(each, listed[key], links) for key, each in sent.items())
+    if isinstance(sent, list):
+        if not isinstance(listed, list) or len(sent) != len(listed):
+            return False
+        return all(_same(a, b, links) for a, b in zip(sent, listed, strict=True))
+    return sent == listed and (type(sent) is type(listed) or (_is_number(sent) and _is_number(listed)))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _unclear(what: str, context: JobContext) -> Exception:
+    return malformed(what, context, sent=Sent.UNKNOWN)
+
+
+def _seconds(moment: object) -> float | None:
+    """Seconds since the epoch, of an ISO 8601 moment."""
+    try:
+        when = datetime.fromisoformat(moment if isinstance(moment, str) else "")
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _date(header: str) -> float | None:
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except ValueError:
+        return None
