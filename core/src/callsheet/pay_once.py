@@ -386,7 +386,11 @@ class Payment:
         if isinstance(error, ResultNotStoredError):
             doubt = f"{error}; it may be paid for already"
         run = self._ticket.run
-        again = f"to send it again: `callsheet resume {run} --on-unknown retry`" if run else "if it is not there, call again"
+        again = (
+            f"to send it again: `callsheet resume {run} --on-unknown retry`"
+            if run
+            else "if it is not there, call again"
+        )
         return f"{self._call.job.id}: {doubt}. Look at the provider's own list of jobs; {again}"
 
     def _paid(self, result: JobResult, *, reused: bool) -> Paid:
