@@ -18,9 +18,15 @@ EVENT = [("job.started", "a", {})]
 
 
 def hold(ledger):
-    """Keep the writer busy; returns what lets it go on."""
-    gate = threading.Event()
-    ledger._writer.submit(lambda turn: gate.wait(60), writes=False)
+    """Keep the writer busy, from now on; returns what lets it go on."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def wait(_turn):
+        begun.set()
+        gate.wait(60)
+
+    ledger._writer.submit(wait, writes=False)
+    assert begun.wait(60)
     return gate
 
 

@@ -242,8 +242,8 @@ def get_many(turn: Turn, keys: Iterable[str]) -> dict[str, CallRecord]:
 
 def batch_calls(turn: Turn, batch: str) -> list[CallRecord]:
     """The calls that left in the batch with this key, oldest first."""
-    within = " WHERE key <> ?1 AND receipt IS NOT NULL AND json_extract(receipt, '$.key') = ?1 ORDER BY created, key"
-    return [_record(row) for row in turn.db.execute(_SELECT + within, (batch,))]
+    within = " WHERE key <> ? AND receipt IS NOT NULL AND json_extract(receipt, '$.key') = ? ORDER BY created, key"
+    return [_record(row) for row in turn.db.execute(_SELECT + within, (batch, batch))]
 
 
 def open_calls(turn: Turn, run: str | None) -> list[CallRecord]:
