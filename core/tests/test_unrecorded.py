@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from callsheet.errors import InvalidRequestError, MalformedOutputError, OverloadedError, Sent
-from callsheet.jobs import RemoteState, RemoteStatus
+from callsheet.jobs import AbortOutcome, RemoteState, RemoteStatus
 from callsheet.streams import StreamFinished, TextDelta
 
 
@@ -58,8 +58,52 @@ async def test_a_remote_job_is_awaited_and_one_that_is_left_is_aborted(studio):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await kept(client) == (0, 0)
+        assert (await kept(client))[1] == 0
     assert studio.acme.aborted == ["remote-call"]
+
+
+async def test_a_job_that_goes_on_at_the_provider_keeps_its_receipt(studio):
+    """In memory: whoever left it can still collect it, or stop it."""
+    polled = asyncio.Event()
+    studio.acme.abort_outcome = AbortOutcome.CLIENT_SIDE_ONLY
+
+    async def poll():
+        polled.set()
+        await asyncio.Event().wait()
+
+    async with await studio.open(durable=False) as client:
+        studio.acme.polls["remote-call"] = [poll]
+        task = asyncio.create_task(client.call("acme:job", prompt="b"))
+        await polled.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        [left] = await client.ledger.open_calls()
+        assert left.receipt.job_id == "remote-call"
+        assert (await client.collect(left.receipt)).artifacts[0].text == "re: b #0"
+
+
+async def test_a_failure_gives_no_number_to_two_calls(studio):
+    """The one after it is a take of its own, while an equal call is still on its way."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(request, context):
+        begun.set()
+        await go.wait()
+
+    for durable in (False, True):
+        begun.clear(), go.clear()
+        studio.acme.sent.clear()
+        studio.acme.script["call"] = [slow, InvalidRequestError("no")]
+        async with await studio.open(durable=durable) as client:
+            first = asyncio.create_task(client.call("acme:text", prompt="twins"))
+            await begun.wait()
+            with pytest.raises(InvalidRequestError):
+                await client.call("acme:text", prompt="twins")
+            await client.call("acme:text", prompt="twins")
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        assert len(studio.acme.sent) == 3
 
 
 async def test_streams(studio):

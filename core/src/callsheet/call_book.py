@@ -87,6 +87,10 @@ class CallBook:
             self.key, self.epoch, CallState.ACCEPTED, request_id=request_id, events=[event]
         )
 
+    async def kept(self) -> CallBook:
+        """The book that a receipt goes into: this one."""
+        return self
+
     async def submitted(self, receipt: Receipt) -> None:
         """The provider works on it; from here on it is polled and never sent again."""
         event = self.event("job.submitted", job_id=receipt.job_id)

@@ -107,7 +107,7 @@ class PayOnce:
             paid = await payment.settle()
         except BaseException as error:
             self.flights.land(key, error)
-            self.fresh.forget(call)
+            self.fresh.give_back(call, sample)
             raise
         self.flights.land(key, paid)
         return paid
@@ -270,6 +270,7 @@ class Payment:
 
     async def _submitted(self, receipt: Receipt, context: JobContext, key: str = "") -> JobResult:
         problem = self._receipt_problem(receipt, key or self._book.key)
+        self._book = await to_the_end(self._book.kept())
         try:
             await self._book.submitted(receipt)
         except asyncio.CancelledError:

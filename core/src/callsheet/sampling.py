@@ -21,6 +21,7 @@ class FreshSamples:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._next: OrderedDict[str, int] = OrderedDict()
+        self._returned: dict[str, list[int]] = {}
 
     async def take(self, call: PreparedCall, count: int = 1) -> list[int]:
         """The next `count` samples of this call."""
@@ -31,19 +32,23 @@ class FreshSamples:
             first = self._next.get(mark, 0)
             end = first + max(next(sizes, 1), count - len(taken))
             self._remember(mark, end)  # before anything is awaited: two equal calls get two numbers
-            keys = {call.key(sample): sample for sample in range(first, end)}
+            keys = {call.key(sample): sample for sample in (*sorted(self._returned.pop(mark, ())), *range(first, end))}
             used = await self._ledger.paid_or_open(keys) if self._ledger.durable else set()
             taken += [sample for key, sample in keys.items() if key not in used]
-            if len(taken) > count and self._next.get(mark) == end:
-                self._remember(mark, taken[count])  # looked at, and not needed
+            spare = [sample for sample in taken[count:] if sample >= first]
+            if spare and self._next.get(mark) == end:
+                self._remember(mark, spare[0])  # looked at, and not needed
+            if earlier := [sample for sample in taken[count:] if sample < first]:
+                self._returned.setdefault(mark, []).extend(earlier)
         return taken[:count]
 
-    def forget(self, call: PreparedCall) -> None:
-        """Look at the ledger again for this call: one of its samples failed, and is free."""
-        self._next.pop(call.key(0), None)
+    def give_back(self, call: PreparedCall, sample: int) -> None:
+        """This sample failed: it is looked at again, and no other that may be on its way."""
+        if self._ledger.durable and (mark := call.key(0)) in self._next:
+            self._returned.setdefault(mark, []).append(sample)
 
     def _remember(self, mark: str, following: int) -> None:
         self._next[mark] = following
         self._next.move_to_end(mark)
         if len(self._next) > _REMEMBERED:
-            self._next.popitem(last=False)
+            self._returned.pop(self._next.popitem(last=False)[0], None)

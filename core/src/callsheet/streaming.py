@@ -186,7 +186,7 @@ class Streaming:
             paid = await payment.settle()
         except BaseException as error:
             flights.land(key, error)
-            self._pay_once.fresh.forget(call)
+            self._pay_once.fresh.give_back(call, sample)
             raise
         if payment.source is None:
             flights.land(key, paid)

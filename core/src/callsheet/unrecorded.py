@@ -61,6 +61,16 @@ class UnrecordedBook(CallBook):
         """The beginning of this attempt: there was none before."""
         return record.created
 
+    async def kept(self) -> CallBook:
+        """A remote job is under way, which may outlive the wait for it: from here on it is on record, in memory."""
+        book = CallBook(self.services, self.call, self.key, self.sample, self.run, self.sheet, self.note)
+        claim = await self.services.ledger.claim(self.key, **self._new())
+        if claim.verdict != "claimed":
+            return self
+        book.begin(claim)
+        await self.services.ledger.advance(self.key, book.epoch, CallState.SENDING)
+        return book
+
     async def let_go(self) -> None:
         """Nobody can ask for it."""
 
