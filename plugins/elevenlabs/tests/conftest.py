@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from callsheet.client import Client
-from callsheet.project import Project
-from callsheet.secrets import MappingSecrets
-from callsheet.settings import ProviderSettings, Settings
+from callsheet.settings import Settings
 
 # Test modules are loaded one by one and know no neighbours: these find each other under a name of their own.
 if "elevenlabs_counterpart" not in sys.modules:
@@ -22,6 +17,7 @@ if "elevenlabs_counterpart" not in sys.modules:
     package.__path__ = [str(Path(__file__).parent)]
     sys.modules["elevenlabs_counterpart"] = package
 
+from elevenlabs_counterpart.stage import STAGE
 from elevenlabs_counterpart.vendor import Vendor, vendor
 
 from callsheet_elevenlabs.testing import KEY, Server
@@ -47,35 +43,19 @@ def document() -> Vendor:
 
 
 @pytest.fixture
-def problems() -> list[str]:
-    """What the document objects to; a test that provokes it empties the list."""
-    return []
-
-
-@pytest.fixture
-def server(document, problems):
+def server(document):
     """The loopback server; at the end, the document must have nothing to object to."""
-    with Server(judge=lambda seen, status, reply: problems.extend(document.exchange(seen, status, reply))) as running:
+    with Server(judge=document.exchange) as running:
         yield running
-    assert problems == []
 
 
 @pytest.fixture
 def opened(tmp_path: Path, server: Server) -> Callable:
     """Open a client of a project in `tmp_path` which reaches the loopback server with its key, and never sleeps."""
 
-    @asynccontextmanager
-    async def open_client(*, base_url: str = "", key: str = KEY, settings: Settings | None = None):
-        async def sleep(_seconds: float) -> None:
-            """Nobody waits."""
-
-        folder = tmp_path / "project"
-        folder.mkdir(exist_ok=True)
-        wanted = settings or Settings()
-        reached = {"elevenlabs": ProviderSettings(base_url=base_url or server.origin)}
-        wanted = replace(wanted, providers={**reached, **wanted.providers})
-        secrets = MappingSecrets({"ELEVENLABS_API_KEY": key})
-        async with await Client.open(Project.at(folder), wanted, secrets=secrets, sleep=sleep) as client:
-            yield client
+    def open_client(*, base_url: str = "", key: str = KEY, settings: Settings | None = None):
+        secrets = {"ELEVENLABS_API_KEY": key}
+        folder, url = tmp_path / "project", base_url or server.origin
+        return STAGE.client(folder, base_url=url, secrets=secrets, settings=settings)
 
     return open_client

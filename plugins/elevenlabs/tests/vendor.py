@@ -13,6 +13,8 @@ from pathlib import Path
 
 import jsonschema_rs
 
+from callsheet.testing import Exchange
+
 DOCUMENT = Path(__file__).parents[3] / "tests" / "vendor_specs" / "elevenlabs" / "openapi.json"
 JSON, FORM = "application/json", "multipart/form-data"
 SCHEMAS = "#/components/schemas/"
@@ -35,8 +37,10 @@ class Vendor:
         verbs = next(found, None)
         return None if verbs is None else verbs[verb.lower()]
 
-    def exchange(self, seen, status: int, reply: object) -> list[str]:
-        """Judge a request as the server saw it, and the JSON of its reply (None: a sound)."""
+    def exchange(self, seen: Exchange) -> list[str]:
+        """Judge a request with the right key as the server saw it, and the JSON that answers it."""
+        if seen.status in (0, 401):
+            return []
         # two endpoints are each other's twins, but that one also has WAV
         path = seen.path
         if str(seen.query.get("output_format", "")).startswith("wav") and not path.endswith("/with-timestamps"):
@@ -47,8 +51,8 @@ class Vendor:
             problems += self.form(seen.method, path, fields)
         elif seen.method == "POST":
             problems += self.request(seen.method, path, seen.json)
-        if reply is not None:
-            problems += self.reply(seen.method, path, status, reply)
+        if seen.reply is not None:
+            problems += self.reply(seen.method, path, seen.status, seen.reply)
         return problems
 
     def request(self, verb: str, path: str, body: object, media_type: str = JSON) -> list[str]:

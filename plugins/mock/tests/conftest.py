@@ -18,6 +18,7 @@ from callsheet.inputs import blank_inputs, parse_inputs
 from callsheet.jobs import Expected, Job, JobResult, ProviderRequest, Receipt
 from callsheet.models import ModelInfo, ModelRef, Operation
 from callsheet.pay_once import PayOnce
+from callsheet.performing import Performer
 from callsheet.plugin import JobContext
 from callsheet.project import Project
 from callsheet.secrets import MappingSecrets, Redactor, SecretScope
@@ -77,6 +78,9 @@ class Stage:
         async def accepted(_request_id: str) -> None:
             """Nobody records it."""
 
+        async def taken(_job_id: str) -> bool:
+            return False
+
         return JobContext(
             job=job,
             key=key,
@@ -88,11 +92,12 @@ class Stage:
             files=self.blobs,
             http=None,  # the simulator sends nothing
             transfer=None,
-            log=library_log(),
+            log=library_log(Redactor()),
             workspace=self.folder / "plugin",
             clock=self.clock,
             accepted=accepted,
             store=self.blobs.put,
+            taken=taken,
         )
 
     def stranger(self, receipt: Receipt) -> JobContext:
@@ -147,8 +152,10 @@ def opened(clock: Clock) -> Callable:
     async def open_client(folder: Path, *, settings: Settings | None = None, sleep: Callable | None = None):
         folder.mkdir(parents=True, exist_ok=True)
         async with await Client.open(Project.at(folder), settings or Settings()) as client:
-            services = replace(client.runtime.services, clock=clock, sleep=sleep or clock.sleep)
-            client.runtime = replace(client.runtime, services=services, pay_once=PayOnce(services))
+            services = replace(client.runtime.services, clock=clock, sleep=sleep or clock.sleep, chance=lambda: 0.0)
+            client.runtime = replace(
+                client.runtime, services=services, performer=Performer(services, PayOnce(services))
+            )
             yield client
 
     return open_client

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from callsheet.client import Client
-from callsheet.project import Project
-from callsheet.secrets import MappingSecrets
-from callsheet.settings import ProviderSettings, Settings
+from callsheet.settings import Settings
 
 # Test modules are loaded one by one and know no neighbours: these find each other under a name of their own.
 if "openai_counterpart" not in sys.modules:
@@ -23,6 +18,7 @@ if "openai_counterpart" not in sys.modules:
     sys.modules["openai_counterpart"] = package
 
 from openai_counterpart.server import KEY, Server
+from openai_counterpart.stage import STAGE
 from openai_counterpart.vendor import Vendor, vendor
 
 
@@ -50,25 +46,14 @@ def server():
     """The loopback server; at the end, the document must have nothing to object to, and the key must be the right one."""
     with Server() as running:
         yield running
-    assert running.problems == []
 
 
 @pytest.fixture
 def opened(tmp_path: Path, server: Server) -> Callable:
     """Open a client of a project in `tmp_path` which reaches the loopback server with its key, and never sleeps."""
 
-    @asynccontextmanager
-    async def open_client(*, base_url: str = "", key: str = KEY, settings: Settings | None = None):
-        async def sleep(_seconds: float) -> None:
-            """Nobody waits."""
-
-        folder = tmp_path / "project"
-        folder.mkdir(exist_ok=True)
-        reached = {"openai": ProviderSettings(base_url=base_url or server.origin)}
-        wanted = settings or Settings()
-        wanted = replace(wanted, providers={**reached, **wanted.providers})
-        secrets = MappingSecrets({"OPENAI_API_KEY": key})
-        async with await Client.open(Project.at(folder), wanted, secrets=secrets, sleep=sleep) as client:
-            yield client
+    def open_client(*, base_url: str = "", key: str = KEY, settings: Settings | None = None):
+        folder, url = tmp_path / "project", base_url or server.origin
+        return STAGE.client(folder, base_url=url, secrets={"OPENAI_API_KEY": key}, settings=settings)
 
     return open_client

@@ -21,19 +21,14 @@ from openai_counterpart.answers import (
 from openai_counterpart.media import CLIP, picture, sound
 from openai_counterpart.vendor import Vendor
 
+from callsheet.plugin import ServerSentEvent
+from callsheet.testing import Pieces, event_stream
+
 MODERATED = ("hate", "hate/threatening", "harassment", "harassment/threatening", "illicit", "illicit/violent")
 MODERATED += ("self-harm", "self-harm/intent", "self-harm/instructions", "sexual", "sexual/minors")
 MODERATED += ("violence", "violence/graphic")
 SEEN_IN_PICTURES = {"self-harm", "self-harm/intent", "self-harm/instructions", "sexual", "violence", "violence/graphic"}
 HEARD = "The mountain breathes out."
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """A body that is sent in pieces."""
-
-    pieces: Sequence[bytes]
-    media_type: str
 
 
 class Refused(Exception):
@@ -122,11 +117,8 @@ class Vendored:
     def _events(self, request, events: Sequence[Mapping], *, named: bool = True, done: bool = False) -> Pieces:
         for event in events:
             self.problems.extend(self.judge.event(request.method, request.path, event))
-        written = [
-            (f"event: {event['type']}\n" if named else "").encode() + f"data: {json.dumps(event)}\n\n".encode()
-            for event in events
-        ]
-        return Pieces([*written, *([b"data: [DONE]\n\n"] if done else [])], "text/event-stream")
+        told = [ServerSentEvent(json.dumps(event), event["type"] if named else "") for event in events]
+        return event_stream([*told, *([ServerSentEvent("[DONE]")] if done else [])])
 
     def _respond(self, request) -> object:
         asked = request.data

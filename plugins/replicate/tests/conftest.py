@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from callsheet.client import Client
-from callsheet.project import Project
-from callsheet.secrets import MappingSecrets
-from callsheet.settings import ProviderSettings, Settings
+from callsheet.config import load_settings
+from callsheet.policies import Policies
 
 # Test modules are loaded one by one and know no neighbours: these find each other under a name of their own.
 if "replicate_counterpart" not in sys.modules:
@@ -20,6 +17,7 @@ if "replicate_counterpart" not in sys.modules:
     package.__path__ = [str(Path(__file__).parent)]
     sys.modules["replicate_counterpart"] = package
 
+from replicate_counterpart.stage import STAGE
 from replicate_counterpart.vendor import problems
 
 from callsheet_replicate.testing import ReplicateServer
@@ -41,26 +39,17 @@ def own_environment(monkeypatch):
 @pytest.fixture
 def server():
     """The loopback server; at the end, the vendor's document must have nothing to object to."""
-    with ReplicateServer(page=2) as running:
+    with ReplicateServer(page=2, judge=problems) as running:
         yield running
-    assert [problem for each in running.journal for problem in problems(each)] == []
 
 
 @pytest.fixture
 def opened(tmp_path, server):
     """Open a client of a project in `tmp_path` which reaches the loopback server with its token, and never sleeps."""
 
-    @asynccontextmanager
-    async def open_client(**more):
-        async def sleep(_seconds):
-            """Nobody waits."""
-
-        folder = tmp_path / "project"
-        folder.mkdir(exist_ok=True)
-        settings = Settings(providers={"replicate": ProviderSettings(base_url=server.origin)})
-        secrets = MappingSecrets({"REPLICATE_API_TOKEN": server.token})
-        given = {"sleep": sleep, **more}
-        async with await Client.open(Project.at(folder), settings, secrets=secrets, **given) as client:
-            yield client
+    def open_client(**more):
+        folder, secrets = tmp_path / "project", {"REPLICATE_API_TOKEN": server.token}
+        given = {"settings": load_settings(folder, Policies.once()), **more}
+        return STAGE.client(folder, base_url=server.origin, secrets=secrets, **given)
 
     return open_client

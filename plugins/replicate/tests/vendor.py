@@ -48,8 +48,8 @@ def operation(method, path):
 
 def problems(exchange):
     """What the document objects to in one request and its reply."""
-    if exchange.route == "file" or exchange.status >= 400:
-        return []  # errors are not in the document
+    if exchange.route in ("file", "stream") or exchange.status >= 400:
+        return []  # neither errors nor events are in the document
     where, wanted = f"{exchange.method} {exchange.path}", operation(exchange.method, exchange.path)
     if wanted is None:
         return [f"{where}: there is no such operation"]

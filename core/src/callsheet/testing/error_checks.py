@@ -11,23 +11,21 @@ from dataclasses import dataclass
 from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
 from callsheet.registry import BoundHandler
 from callsheet.reply_errors import kind_of_status, sent_of_status
+from callsheet.testing.exchange import Fault, Reply
 from callsheet.testing.report import Finding, NotApplicableError
 from callsheet.testing.stage import PLANTED, SECONDS, Stage, open_stage
 from callsheet.testing.subject import Subject
-from callsheet.testing.vendor import Reply
+from callsheet.testing.vendor import SCRIPTED
 
 __all__ = ["Observed", "check_errors", "check_no_retry", "check_no_secret", "secret_places"]
 
 RETRY_AFTER = 7
 _CUT = "a cut reply"
+_JSON = {"content-type": "application/json"}
 _FAULTS: Mapping[str, Reply] = {
-    "401": Reply(401),
-    "403": Reply(403),
-    "404": Reply(404),
-    "429": Reply(429, headers={"retry-after": str(RETRY_AFTER)}),
-    "500": Reply(500),
-    "503": Reply(503),
-    _CUT: Reply(200, b'{"id": "x', cut=True),
+    **{str(status): Reply(status, SCRIPTED, _JSON) for status in (401, 403, 404, 500, 503)},
+    "429": Reply(429, SCRIPTED, {**_JSON, "retry-after": str(RETRY_AFTER)}),
+    _CUT: Reply(200, b'{"id": "x', _JSON),
 }
 _KINDS_OF_CUT = (ErrorKind.CONNECTION_FAILED, ErrorKind.MALFORMED_OUTPUT)
 
@@ -67,13 +65,13 @@ async def _faults(subject: Subject, stage: Stage, bound: BoundHandler) -> list[O
         return []
     seen = []
     for fault, reply in _FAULTS.items():
-        stage.vendor.expect(reply)
+        stage.vendor.expect(reply, Fault(promise=1000) if fault == _CUT else None)
         error: BaseException | None = None
         try:
             await stage.call(bound, job, request)
         except (Exception, SystemExit) as raised:  # noqa: BLE001 - whatever a plugin raises
             error = raised
-        requests = len(stage.vendor.requests)
+        requests = len(stage.vendor.journal)
         seen.append(Observed(f"{bound.ref}, {fault}", fault, error, requests, bool(bound.secrets)))
     return seen
 

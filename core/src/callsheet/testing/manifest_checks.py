@@ -10,6 +10,7 @@ from inspect import iscoroutinefunction
 from callsheet.discovery import normalised
 from callsheet.errors import CallsheetError
 from callsheet.handler import Batches
+from callsheet.model_schemas import input_schema
 from callsheet.plugin_manifest import PLUGIN_API, PluginManifest, model_row
 from callsheet.testing.child import loaded_by_import
 from callsheet.testing.report import Finding, NotApplicableError
@@ -46,7 +47,7 @@ def check_manifest(subject: Subject) -> Iterator[Finding]:
 
 
 def check_rows(subject: Subject) -> Iterator[Finding]:
-    """Each row is valid, no model and no alias stands there twice, and the schemas are in the package."""
+    """Each row is valid, no model and no alias stands there twice, and the schemas in the package are valid."""
     plugin = subject.plugin
     manifest = plugin.manifest or PluginManifest()
     names: dict[str, list[str]] = defaultdict(list)
@@ -58,8 +59,10 @@ def check_rows(subject: Subject) -> Iterator[Finding]:
             continue
         for name in (info.model, *info.aliases):
             names[name].append(info.model)
-        if info.schema and plugin.root is not None and not (plugin.root / info.schema).is_file():
-            yield Finding(info.name, f"its schema {info.schema} is not in the package")
+        try:
+            input_schema(info)
+        except CallsheetError as error:
+            yield Finding("", str(error))
     for name, models in names.items():
         if len(models) > 1:
             yield Finding(f"{plugin.provider}:{name}", f"names {len(models)} models: {', '.join(models)}")

@@ -20,6 +20,7 @@ from callsheet.project import Project
 from callsheet.registry import BoundHandler
 from callsheet.secrets import MappingSecrets
 from callsheet.settings import Settings
+from callsheet.testing.plugin_stage import call_context
 from callsheet.testing.report import NotApplicableError
 from callsheet.testing.samples import sample_files
 from callsheet.testing.subject import Subject
@@ -43,19 +44,8 @@ class Stage:
 
     def context(self, bound: BoundHandler, job: Job, request: ProviderRequest) -> JobContext:
         """What the engine would hand to the handler."""
-
-        async def accepted(_request_id: str) -> None:
-            """Nobody records it."""
-
-        return self.client.runtime.services.context(
-            bound,
-            job,
-            key=digest({"conformance": str(bound.ref)}),
-            request_digest=digest(request.body),
-            sample=0,
-            attempt=1,
-            accepted=accepted,
-        )
+        key = digest({"conformance": str(bound.ref)})
+        return call_context(self.client, bound, job, key=key, request_digest=digest(request.body))
 
     async def call(self, bound: BoundHandler, job: Job, request: ProviderRequest) -> JobResult | Receipt:
         """One `submit` or `invoke`. Lets through what it raises, and TimeoutError."""
@@ -77,12 +67,13 @@ async def open_stage(subject: Subject) -> AsyncIterator[Stage]:
         project = Project.at(Path(folder))
         secrets = MappingSecrets(dict.fromkeys(names, PLANTED))
         client = await Client.open(project, Settings(), secrets=secrets, host=subject.host, durable=False)
-        async with client, Vendor() as vendor:
-            for media_type, content in sample_files().items():
-                await client.runtime.services.blobs.put(content, media_type)
-            wires = [_at_vendor(client, bound, vendor) for bound in reaching]
-            await client.runtime.warm_start(wires)
-            yield Stage(client, vendor, wires)
+        with Vendor() as vendor:
+            async with client:
+                for media_type, content in sample_files().items():
+                    await client.runtime.services.blobs.put(content, media_type)
+                wires = [_at_vendor(client, bound, vendor) for bound in reaching]
+                await client.runtime.warm_start(wires)
+                yield Stage(client, vendor, wires)
 
 
 def _at_vendor(client: Client, bound: BoundHandler, vendor: Vendor) -> BoundHandler:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from callsheet.errors import ProviderError, Sent
 from callsheet.handler import Streams
-from callsheet.jobs import Job, ProviderRequest
+from callsheet.jobs import Job, ProviderRequest, Receipt
 from callsheet.registry import BoundHandler
 from callsheet.streams import StreamEvent, StreamFinished
+from callsheet.testing.exchange import Fault, Pieces, Reply
 from callsheet.testing.report import Finding, NotApplicableError
 from callsheet.testing.stage import SECONDS, Stage, open_stage
 from callsheet.testing.subject import Subject
-from callsheet.testing.vendor import Reply
+from callsheet.testing.vendor import SCRIPTED
 
 __all__ = ["check_streams"]
 
@@ -32,17 +33,19 @@ class _Streaming:
     job: Job
     request: ProviderRequest
 
-    def events(self, reply: Reply) -> AsyncIterator[StreamEvent]:
-        self.stage.vendor.expect(reply)
+    def events(self, reply: Reply, fault: Fault | None = None) -> AsyncIterator[StreamEvent | Receipt]:
+        self.stage.vendor.expect(reply, fault)
         assert isinstance(self.bound.handler, Streams)
         return self.bound.handler.stream(self.request, self.stage.context(self.bound, self.job, self.request))
 
-    async def all(self, reply: Reply) -> tuple[list[StreamEvent], BaseException | None]:
+    async def all(
+        self, reply: Reply, fault: Fault | None = None
+    ) -> tuple[list[StreamEvent | Receipt], BaseException | None]:
         """The events, and what was raised after them."""
-        events: list[StreamEvent] = []
+        events: list[StreamEvent | Receipt] = []
         try:
             async with asyncio.timeout(SECONDS):
-                async for event in self.events(reply):
+                async for event in self.events(reply, fault):
                     events.append(event)  # noqa: PERF401 - what came before an error counts
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises
             return events, error
@@ -77,27 +80,32 @@ async def _look(subject: Subject) -> list[Finding]:
 async def _endings(streaming: _Streaming, sample: bytes) -> list[str]:
     problems = []
     half = sample[: _before_last_event(sample)]
-    faults = {
-        "an empty stream": Reply(body=b"", media_type=_TYPE),
-        "a stream that is cut at once": Reply(body=b"", media_type=_TYPE, cut=True),
-        "the status 500": Reply(500),
+    cut = Fault(promise=1000)
+    faults: dict[str, tuple[Reply, Fault | None]] = {
+        "an empty stream": (_stream(b""), None),
+        "a stream that is cut at once": (_stream(b""), cut),
+        "the status 500": (Reply(500, SCRIPTED), None),
     }
     if half:
-        faults["a stream that is cut before its last event"] = Reply(body=half, media_type=_TYPE, cut=True)
-        faults["a stream without its last event"] = Reply(body=half, media_type=_TYPE)
-    for fault, reply in faults.items():
-        events, error = await streaming.all(reply)
-        problems += [f"{fault}: {what}" for what in _unless_error(events, error)]
-        if len(streaming.stage.vendor.requests) != 1:
-            problems.append(f"{fault}: sends {len(streaming.stage.vendor.requests)} requests for one call")
+        faults["a stream that is cut before its last event"] = (_stream(half), cut)
+        faults["a stream without its last event"] = (_stream(half), None)
+    for name, (reply, fault) in faults.items():
+        events, error = await streaming.all(reply, fault)
+        problems += [f"{name}: {what}" for what in _unless_error(events, error)]
+        if len(streaming.stage.vendor.journal) != 1:
+            problems.append(f"{name}: sends {len(streaming.stage.vendor.journal)} requests for one call")
     if sample:
-        events, error = await streaming.all(Reply(body=sample, media_type=_TYPE))
+        events, error = await streaming.all(_stream(sample))
         ends = [number for number, event in enumerate(events) if isinstance(event, StreamFinished)]
         if error is not None:
             problems.append(f"the whole sample: raises {type(error).__name__}: {error}")
         elif ends != [len(events) - 1]:
             problems.append("the whole sample: StreamFinished is not the last event, once")
     return problems
+
+
+def _stream(body: bytes) -> Reply:
+    return Reply(200, body, {"content-type": _TYPE})
 
 
 def _before_last_event(sample: bytes) -> int:
@@ -111,9 +119,11 @@ def _before_last_event(sample: bytes) -> int:
         text = text[:start].rstrip()
 
 
-def _unless_error(events: list[StreamEvent], error: BaseException | None) -> Iterator[str]:
+def _unless_error(events: list[StreamEvent | Receipt], error: BaseException | None) -> Iterator[str]:
     if any(isinstance(event, StreamFinished) for event in events):
         yield "says that it is finished"
+    elif any(isinstance(event, Receipt) for event in events):
+        return  # the job is polled: it does not matter how its stream ended
     elif error is None:
         yield "ends in silence, and not with an error"
     elif not isinstance(error, ProviderError):
@@ -125,23 +135,24 @@ def _unless_error(events: list[StreamEvent], error: BaseException | None) -> Ite
 async def _leaving(streaming: _Streaming, sample: bytes) -> list[str]:
     """Leave a stream that is still open: after its first event, or while it waits for one."""
     body = sample[: _before_last_event(sample)]
-    events = streaming.events(Reply(body=body, media_type=_TYPE, open_ended=True))
+    held = Fault(events=1, stall=True)
+    events = streaming.events(Reply(200, Pieces([body], _TYPE)), held)
     first = asyncio.ensure_future(anext(aiter(events), None))
     vendor = streaming.stage.vendor
-    asked = asyncio.ensure_future(vendor.asked.wait())
+    asked = asyncio.ensure_future(vendor.until(lambda: vendor.holding > 0, SECONDS))
     await asyncio.wait([first, asked], timeout=SECONDS, return_when=asyncio.FIRST_COMPLETED)
     if body:
         await asyncio.wait([first], timeout=CLOSING)
     for task in (first, asked):
         task.cancel()
     await asyncio.gather(first, asked, return_exceptions=True)
-    if not vendor.requests:
+    if not vendor.journal:
         return ["sends no request to context.origin"]
     close = getattr(events, "aclose", None)
     if close is not None:
         await close()
     try:
-        await asyncio.wait_for(vendor.closed_early.wait(), CLOSING)
+        await vendor.until(lambda: not vendor.holding, CLOSING)
     except TimeoutError:
         return ["the connection stays open after the stream was left: close it in `finally`, or use `async with`"]
     return []

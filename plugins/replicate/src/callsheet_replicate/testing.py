@@ -9,27 +9,26 @@ with ReplicateServer() as server:
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import hashlib
+import hmac
 import json
-import socket
-import struct
-import threading
+import re
 import time
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
-from http import HTTPStatus
+from itertools import count
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+
+from callsheet.plugin import ServerSentEvent
+from callsheet.testing import Exchange, Fault, Judge, LoopbackServer, Reply, event_stream, file_reply
 
 __all__ = ["Delivery", "Exchange", "Fault", "ReplicateServer", "Script"]
 
-PREFIX = "/v1"
-ROUTES = ("create", "get", "list", "cancel", "upload", "file")
-"""What a fault can be set on: a request of the API, or (`file`) the fetching of an output."""
+FILES_LIVE = 24 * 3600.0
+"""Seconds for which an uploaded file is kept."""
 _FINAL = ("succeeded", "failed", "canceled", "aborted")
 
 
@@ -43,7 +42,11 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Script:
-    """How a prediction goes: it is unfinished for the first `polls` questions, and then ends so."""
+    """How a prediction goes: it is unfinished for the first `polls` questions, and then ends so.
+
+    With `streams` it offers a stream of server-sent events: each text of `output`, what went wrong, and `done`; a stream that
+    is read to its end ends the prediction too.
+    """
 
     output: object = "ok"
     status: str = "succeeded"
@@ -51,186 +54,110 @@ class Script:
     polls: int = 1
     metrics: Mapping[str, object] = field(default_factory=lambda: {"predict_time": 0.5})
     data_removed: bool = False
+    streams: bool = False
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What goes wrong with one request.
+class ReplicateServer(LoopbackServer):
+    """Its routes are `create get list cancel stream file upload model version secret`; `file` is the fetching of an output.
 
-    `reset`: the connection is reset `before` it is acted on, or `after`, with the reply lost. `status` with `body` and
-    `headers`: this answer, and nothing done. `size`: the reply is cut after so many bytes of its body.
+    `models` holds what is told of a model (`owner/name`) or a version of one (`owner/name:id`); `ahead` is by how many seconds
+    its clock is ahead of ours: a prediction whose Cancel-After has passed is cancelled.
     """
 
-    reset: str = ""
-    status: int = 0
-    body: object = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    size: int | None = None
+    prefix = "/v1"
 
-
-@dataclass(frozen=True)
-class Exchange:
-    """One request as it arrived, and what it was answered; header names in lower case, `path` without the prefix.
-
-    `reply` is the JSON that was sent, None for a file and for a reply that was lost; `status` is then 0.
-    """
-
-    route: str
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    status: int = 0
-    reply: Any = field(default=None, repr=False)
-
-    @property
-    def json(self) -> Any:
-        """The request's JSON."""
-        return json.loads(self.body)
-
-
-@dataclass
-class _Reply:
-    status: int
-    body: Any
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-class ReplicateServer:
-    """Use it with `with`; it runs in a thread of its own. `origin` is its base URL."""
-
-    def __init__(self, *, token: str = "r8_test4fZq9XbN7wLr2KdV8mTc", page: int = 100) -> None:  # noqa: S107 - opens nothing
+    def __init__(
+        self,
+        *,
+        token: str = "r8_test4fZq9XbN7wLr2KdV8mTc",  # noqa: S107 - opens nothing
+        page: int = 100,
+        judge: Judge | None = None,
+    ) -> None:
+        super().__init__(judge=judge)
         self.token = token
         self.page = page
-        self.journal: list[Exchange] = []
         self.predictions: dict[str, dict[str, Any]] = {}
+        self.models: dict[str, object] = {}
+        self.webhook_secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105 - signs nothing of anybody's
+        self.ahead = 0.0
         self._scripts: dict[str, list[Script]] = {}
-        self._faults: dict[str, list[Fault]] = defaultdict(list)
         self._courses: dict[str, tuple[Script, int]] = {}
+        self._deadlines: dict[str, float] = {}
+        self._numbers = count()
         self._files: dict[str, Delivery] = {}
-        self._loop = asyncio.new_event_loop()
-        self._ended = asyncio.Event()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._port = 0
-
-    @property
-    def origin(self) -> str:
-        """The base URL."""
-        return f"http://127.0.0.1:{self._port}{PREFIX}"
+        self._uploads: dict[str, dict[str, Any]] = {}
+        self.route("POST", "/predictions", "create")(self._create)
+        self.route("POST", "/models/{owner}/{name}/predictions", "create")(self._create)
+        self.route("GET", "/predictions", "list")(self._list)
+        self.route("GET", "/predictions/{key}", "get")(lambda request: self._polled(request.params["key"]))
+        self.route("POST", "/predictions/{key}/cancel", "cancel")(
+            lambda request: self._cancelled(request.params["key"])
+        )
+        self.route("GET", "/predictions/{key}/stream", "stream")(self._stream)
+        self.route("GET", "/deliveries/{key}/{number}", "file")(self._file)
+        self.route("POST", "/files", "upload")(self._upload)
+        self.route("GET", "/models/{owner}/{name}", "model")(self._described)
+        self.route("GET", "/models/{owner}/{name}/versions/{version}", "version")(self._described)
+        self.route("GET", "/account", "account")(lambda _: {"type": "user", "username": "acme", "name": "Acme"})
+        self.route("GET", "/webhooks/default/secret", "secret")(lambda _: {"key": self.webhook_secret})
 
     @property
     def running(self) -> list[str]:
         """The ids of predictions that nobody stopped and that have not ended."""
         return [key for key, each in self.predictions.items() if each["status"] not in _FINAL]
 
-    def asked(self, route: str) -> list[Exchange]:
-        """What arrived on one route."""
-        return [each for each in self.journal if each.route == route]
-
     def script(self, model: str, *scripts: Script) -> None:
         """How the next predictions of a model (`owner/name`, or a version) go, one each; the last one goes for all others."""
         self._scripts[model] = list(scripts)
 
-    def fail(self, route: str, *faults: Fault) -> None:
-        """The next requests of a route meet these faults, one each."""
-        if route not in ROUTES:
-            raise ValueError(f"there is no route {route!r}; there are {', '.join(ROUTES)}")
-        self._faults[route].extend(faults)
+    def expire_outputs(self) -> None:
+        """Every link to an output is dead from now on; the prediction, asked again, gives a fresh one."""
+        self._files.clear()
 
-    def __enter__(self) -> ReplicateServer:
-        self._thread.start()
-        self._ready.wait(10)
-        return self
+    def expire_files(self) -> None:
+        """Every uploaded file is gone: a prediction that names one fails."""
+        self._uploads.clear()
 
-    def __exit__(self, *_error: object) -> None:
-        self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join(10)
+    def webhook(self, key: str, *, delivery: str = "msg_1", age: float = 0.0) -> tuple[dict[str, str], bytes]:
+        """Headers and body of the webhook that tells of a prediction; `age` is how many seconds ago it was signed."""
+        body = json.dumps(self.predictions[key]).encode()
+        moment = str(int(self._now() - age))
+        secret = base64.b64decode(self.webhook_secret.removeprefix("whsec_"))
+        signed = hmac.new(secret, f"{delivery}.{moment}.".encode() + body, hashlib.sha256).digest()
+        signature = f"v1,{base64.b64encode(signed).decode()}"
+        sent = {"webhook-id": delivery, "webhook-timestamp": moment, "webhook-signature": signature}
+        return {"content-type": "application/json", **sent}, body
 
-    def _run(self) -> None:
-        try:
-            self._loop.run_until_complete(self._serve())
-        finally:
-            self._loop.close()
+    def usual_headers(self) -> Mapping[str, str]:
+        """The time by the server's own clock."""
+        return {"date": formatdate(self._now(), usegmt=True)}
 
-    async def _serve(self) -> None:
-        tasks: set[asyncio.Task[Any]] = set()
-
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-            try:
-                while await self._exchange(reader, writer):
-                    pass
-            except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                """The other side is gone, or the test is over."""
-            finally:
-                writer.close()
-
-        server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 20)
-        self._port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._ended.wait()
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; True when the connection can take another."""
-        request = await _read(reader)
-        fault = self._faults[request.route].pop(0) if self._faults[request.route] else Fault()
-        if fault.reset == "before":
-            self.journal.append(request)
-            return _reset(writer)
-        reply = _Reply(fault.status, fault.body, dict(fault.headers)) if fault.status else self._answer(request)
-        lost = fault.reset == "after"
-        answered = None if lost or isinstance(reply.body, bytes) else reply.body
-        told = {**vars(request), "status": 0 if lost else reply.status, "reply": answered}
-        self.journal.append(Exchange(**told))
-        if lost:
-            return _reset(writer)
-        body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-        usual = {"content-type": "application/json", "date": formatdate(usegmt=True), "content-length": str(len(body))}
-        lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in {**usual, **reply.headers}.items()]
-        writer.write(
-            "\r\n".join([*lines, "", ""]).encode("latin-1") + (body if fault.size is None else body[: fault.size])
-        )
-        await writer.drain()
-        return fault.size is None
-
-    def _answer(self, request: Exchange) -> _Reply:
+    def answer(self, request: Exchange) -> Reply:
+        """What the vendor would say; 401 without the token, 404 for what is not there."""
         if request.headers.get("authorization") != f"Bearer {self.token}":
             return _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
-        match request.route:
-            case "create":
-                return self._create(request)
-            case "list":
-                return self._list(int(request.query.get("cursor", "0")))
-            case "upload":
-                return self._upload(request)
-            case "file":
-                return self._file(request)
-            case "get" | "cancel":
-                key = request.path.split("/")[2]
-                if key not in self.predictions:
-                    return _problem(404, "Not found", "The requested resource could not be found.")
-                return _Reply(200, self._cancelled(key) if request.route == "cancel" else self._polled(key))
-        return _problem(404, "Not found", f"{request.method} {request.path} is not served here")
+        if not request.route:
+            return _problem(404, "Not found", f"{request.method} {request.path} is not served here")
+        if request.route in ("get", "cancel", "stream") and request.params["key"] not in self.predictions:
+            return _problem(404, "Not found", "The requested resource could not be found.")
+        return super().answer(request)
 
-    def _create(self, request: Exchange) -> _Reply:
+    def _now(self) -> float:
+        return time.time() + self.ahead
+
+    def _create(self, request: Exchange) -> Reply:
         asked = request.json
         version = str(asked.get("version", "")).rpartition(":")[2]
-        model = "/".join(request.path.split("/")[2:4]) if not version else "owner/pinned"
+        model = "owner/pinned" if version else "{owner}/{name}".format_map(request.params)
+        life = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", request.headers.get("cancel-after", ""))
+        if life is None:
+            return _problem(422, "Invalid header", "Cancel-After is no duration")
         scripts = self._scripts.get(version or model) or [Script()]
         script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
-        key = hashlib.sha256(f"{self._port} {len(self.predictions)}".encode()).hexdigest()[:26]
-        web = f"https://replicate.com/p/{key}"
-        self.predictions[key] = {
+        key = hashlib.sha256(f"{self.port} {len(self.predictions)}".encode()).hexdigest()[:26]
+        here = f"{self.origin}/predictions/{key}"
+        urls = {"web": f"https://replicate.com/p/{key}", "get": here, "cancel": f"{here}/cancel"}
+        prediction: dict[str, Any] = {
             "id": key,
             "model": model,
             "version": version or "hidden",
@@ -241,24 +168,32 @@ class ReplicateServer:
             "error": None,
             "source": "api",
             "status": "starting",
-            "created_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "urls": {
-                "web": web,
-                "get": f"{self.origin}/predictions/{key}",
-                "cancel": f"{self.origin}/predictions/{key}/cancel",
-            },
+            "created_at": _moment(self._now()),
+            "urls": {**urls, "stream": f"{here}/stream"} if script.streams else urls,
         }
+        if seconds := sum(int(each or 0) * unit for each, unit in zip(life.groups(), (3600, 60, 1), strict=True)):
+            self._deadlines[key] = self._now() + seconds
+            prediction["deadline"] = _moment(self._deadlines[key])
         self._courses[key] = (script, script.polls)
-        return _Reply(201, dict(self.predictions[key]))
+        self.predictions[key] = prediction
+        return Reply(201, dict(prediction))
 
     def _polled(self, key: str) -> dict[str, Any]:
         prediction, (script, left) = self.predictions[key], self._courses[key]
         if prediction["status"] in _FINAL:
+            if prediction["output"] is not None and not any(f"/{key}/" in path for path in self._files):
+                prediction["output"] = self._linked(script.output, key)
             return dict(prediction)
+        if self._now() > self._deadlines.get(key, float("inf")):
+            return self._cancelled(key)
         self._courses[key] = (script, left - 1)
         if left > 0:
-            prediction["status"] = "processing" if left == 1 else "starting"
+            if left == 1:
+                prediction["status"] = "processing"
             return dict(prediction)
+        gone = self._gone(prediction["input"])
+        if gone and script.status == "succeeded":
+            script = replace(script, status="failed", error=f"404 Client Error: Not Found for url: {gone}")
         made = None if script.data_removed else self._linked(script.output, key)
         prediction |= {
             "status": script.status,
@@ -269,6 +204,12 @@ class ReplicateServer:
         }
         return dict(prediction)
 
+    def _gone(self, value: object) -> str:
+        """The first link in an input to an upload that is not there any more."""
+        known = {each["urls"]["get"] for each in self._uploads.values()}
+        found = re.findall(rf"{re.escape(self.origin)}/files/\w+", json.dumps(value))
+        return next((link for link in found if link not in known), "")
+
     def _cancelled(self, key: str) -> dict[str, Any]:
         prediction = self.predictions[key]
         if prediction["status"] not in _FINAL:
@@ -277,87 +218,76 @@ class ReplicateServer:
 
     def _linked(self, output: object, key: str) -> object:
         if isinstance(output, Delivery):
-            path = f"/deliveries/{key}/{len(self._files)}"
+            path = f"/deliveries/{key}/{next(self._numbers)}"
             self._files[path] = output
             return self.origin + path
         if isinstance(output, Mapping):
             return {name: self._linked(each, key) for name, each in output.items()}
         return [self._linked(each, key) for each in output] if isinstance(output, list) else output
 
-    def _list(self, first: int) -> _Reply:
+    def _stream(self, request: Exchange) -> Reply:
+        return Reply(200, event_stream(self._events(request.params["key"])))
+
+    def _events(self, key: str) -> Iterator[ServerSentEvent]:
+        """All events of the prediction as it will end; before the last one it has ended."""
+        prediction, (script, _) = self.predictions[key], self._courses[key]
+        ending = prediction["status"] if prediction["status"] in _FINAL else script.status
+        if prediction["status"] == "starting":
+            prediction["status"] = "processing"
+        pieces = script.output if isinstance(script.output, list) else [script.output]
+        told = [("output", str(each)) for each in pieces]
+        if ending == "failed":
+            told.append(("error", json.dumps({"detail": script.error or ""})))
+        for number, (name, data) in enumerate(told):
+            yield ServerSentEvent(data, name, f"{number}:0")
+        self._courses[key] = (script, 0)
+        reason = {"succeeded": {}, "failed": {"reason": "error"}}.get(ending, {"reason": "canceled"})
+        yield ServerSentEvent(json.dumps(reason), "done", f"{len(told)}:0")
+
+    def _list(self, request: Exchange) -> dict[str, object]:
         newest = list(self.predictions.values())[::-1]
+        first = int(request.query.get("cursor", "0"))
         last = first + self.page
         following = f"{self.origin}/predictions?cursor={last}" if last < len(newest) else None
-        shown = [dict(each) for each in newest[first:last]]
-        return _Reply(200, {"next": following, "previous": None, "results": shown})
+        return {"next": following, "previous": None, "results": [dict(each) for each in newest[first:last]]}
 
-    def _upload(self, request: Exchange) -> _Reply:
-        key = hashlib.sha256(request.body).hexdigest()
-        now = datetime.fromtimestamp(time.time(), UTC)
-        moment = now.isoformat().replace("+00:00", "Z")
-        answer = {
-            "id": key[:26],
-            "content_type": "application/octet-stream",
-            "size": len(request.body),
-            "checksums": {"sha256": key},
+    def _upload(self, request: Exchange) -> Reply:
+        (sent,) = (part for part in request.parts if part.name == "content")
+        key = hashlib.sha256(f"{self.port} file {len(self.journal)}".encode()).hexdigest()[:26]
+        now = self._now()
+        self._uploads[key] = {
+            "id": key,
+            "content_type": sent.media_type or "application/octet-stream",
+            "size": len(sent.data),
+            "checksums": {"sha256": hashlib.sha256(sent.data).hexdigest()},
             "metadata": {},
-            "created_at": moment,
-            "expires_at": moment,
-            "urls": {"get": f"{self.origin}/files/{key[:26]}"},
+            "created_at": _moment(now),
+            "expires_at": _moment(now + FILES_LIVE),
+            "urls": {"get": f"{self.origin}/files/{key}"},
         }
-        return _Reply(201, answer)
+        return Reply(201, self._uploads[key])
 
-    def _file(self, request: Exchange) -> _Reply:
+    def _described(self, request: Exchange) -> Reply:
+        name, version = "{owner}/{name}".format_map(request.params), request.params.get("version", "")
+        model = self.models.get(name)
+        found: object = model
+        if version:
+            latest = model.get("latest_version") if isinstance(model, Mapping) else None
+            kept = latest if isinstance(latest, Mapping) and latest.get("id") == version else None
+            found = self.models.get(f"{name}:{version}", kept)
+        return _problem(404, "Not found", "There is no such model.") if found is None else Reply(200, found)
+
+    def _file(self, request: Exchange) -> Reply:
         file = self._files.get(request.path)
         if file is None:
             return _problem(404, "Not found", "The file has expired.")
-        tag = f'"{hashlib.sha256(file.data).hexdigest()[:16]}"'
-        about = {"content-type": file.media_type, "etag": tag, "accept-ranges": "bytes"}
-        start = request.headers.get("range", "").removeprefix("bytes=").removesuffix("-")
-        if not start:
-            return _Reply(200, file.data, about)
-        rest, whole = file.data[int(start) :], len(file.data)
-        return _Reply(206, rest, {**about, "content-range": f"bytes {start}-{whole - 1}/{whole}"})
+        return file_reply(request, file.data, file.media_type)
 
 
-def _problem(status: int, title: str, detail: str) -> _Reply:
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _problem(status: int, title: str, detail: str) -> Reply:
     body = {"title": title, "detail": detail, "status": status}
-    return _Reply(status, body, {"content-type": "application/problem+json"})
-
-
-def _reset(writer: asyncio.StreamWriter) -> bool:
-    """Close with RST instead of FIN."""
-    linger = struct.pack("ii", 1, 0)
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    writer.transport.abort()
-    return False
-
-
-async def _read(reader: asyncio.StreamReader) -> Exchange:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    first, *lines = head.split("\r\n")
-    method, target, _version = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
-    body = b""
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        while size := int(await reader.readline(), 16):
-            body += (await reader.readexactly(size + 2))[:-2]
-        await reader.readline()
-    else:
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-    url = urlsplit(target)
-    path = url.path.removeprefix(PREFIX)
-    return Exchange(_route(method, path), method, path, dict(parse_qsl(url.query)), headers, body)
-
-
-def _route(method: str, path: str) -> str:
-    parts = path.strip("/").split("/")
-    if path.startswith("/deliveries/"):
-        return "file"
-    if method == "POST" and path == "/files":
-        return "upload"
-    if parts[-1] == "predictions":
-        return "create" if method == "POST" else "list"
-    if parts[0] != "predictions":
-        return "unknown"
-    return "cancel" if parts[-1] == "cancel" else "get"
+    return Reply(status, body, {"content-type": "application/problem+json"})

@@ -8,13 +8,14 @@ import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from callsheet_elevenlabs.testing.exchange import Reply, Seen
+from callsheet.testing import Exchange, Pieces, Reply
 
 __all__ = ["HEARD", "VOICES", "Account", "Voice", "refused"]
 
 HEARD = "The mountain breathes out. Ash falls."
 _MP3 = b"\xff\xfb\x90\x64" + bytes(413)
 _OPUS = b"OggS\0\x02" + bytes(22) + b"OpusHead\x01\x01" + bytes(9)
+_PIECE = 1024
 _CREDITS = {"eleven_turbo_v2_5": 0.5, "eleven_flash_v2_5": 0.5, "eleven_turbo_v2": 0.5, "eleven_flash_v2": 0.5}
 
 
@@ -42,64 +43,60 @@ class Account:
         self._voices = voices
         self._songs = 0
 
-    def answer(self, request: Seen) -> Reply:
-        """The reply to a request."""
-        path = request.path
-        if (request.method, path) == ("GET", "/v2/voices"):
-            return self._listed(request.query)
-        if request.method != "POST":
-            return Reply(404, {"detail": "Not Found"})
-        if path == "/v1/speech-to-text":
-            return Reply(200, _transcript(request.form))
-        if path.startswith("/v1/text-to-speech/"):
-            return self._speech(request, *path.removeprefix("/v1/text-to-speech/").split("/", 1))
-        if path in ("/v1/text-to-dialogue", "/v1/text-to-dialogue/stream"):
-            turns = request.json.get("inputs", ())
-            said = "".join(turn["text"] for turn in turns)
-            unknown = [turn["voice_id"] for turn in turns if not self._has(turn["voice_id"])]
-            return _voiceless(unknown[0]) if unknown else _sound(request, len(said))
-        if path == "/v1/sound-generation":
-            return _sound(request, 40)
-        if path == "/v1/music":
-            self._songs += 1
-            reply = _sound(request, 400)
-            return Reply(200, reply.body, {**reply.headers, "song-id": f"song-{self._songs}"})
-        return Reply(404, {"detail": "Not Found"})
-
     def _has(self, voice: str) -> bool:
         return any(each.voice_id == voice for each in self._voices)
 
-    def _listed(self, query: Mapping[str, str]) -> Reply:
-        first, size = int(query.get("next_page_token", "0")), int(query.get("page_size", "10"))
+    def listed(self, request: Exchange) -> Mapping[str, object]:
+        """A page of the voices."""
+        first, size = (
+            int(request.query.get(name, usual)) for name, usual in (("next_page_token", 0), ("page_size", 10))
+        )
         page = self._voices[first : first + size]
         more = first + size < len(self._voices)
-        return Reply(
-            200,
-            {
-                "voices": [_voice(each) for each in page],
-                "has_more": more,
-                "total_count": 0,
-                "next_page_token": str(first + size) if more else None,
-            },
-        )
+        return {
+            "voices": [_voice(each) for each in page],
+            "has_more": more,
+            "total_count": 0,
+            "next_page_token": str(first + size) if more else None,
+        }
 
-    def _speech(self, request: Seen, voice: str, kind: str = "") -> Reply:
+    def speech(self, request: Exchange) -> Reply:
+        """A sound, or (`with-timestamps`) JSON with one in it."""
+        voice = request.params["voice"]
         if not self._has(voice):
             return _voiceless(voice)
         asked = request.json
         said = str(asked.get("text", ""))
-        reply = _sound(request, round(len(said) * _CREDITS.get(str(asked.get("model_id")), 1)))
-        if kind != "with-timestamps":
-            return reply
-        assert isinstance(reply.body, bytes)
+        credit = round(len(said) * _CREDITS.get(str(asked.get("model_id")), 1))
+        if request.params.get("kind") != "with-timestamps":
+            return _sound(request, credit)
         alignment = {
             "characters": list(said),
             "character_start_times_seconds": [number / 20 for number in range(len(said))],
             "character_end_times_seconds": [(number + 1) / 20 for number in range(len(said))],
         }
-        sound = base64.b64encode(reply.body).decode("ascii")
-        cost = {"character-cost": reply.headers["character-cost"]}
-        return Reply(200, {"audio_base64": sound, "alignment": alignment, "normalized_alignment": alignment}, cost)
+        sound = base64.b64encode(_silence(request)[0]).decode("ascii")
+        told = {"audio_base64": sound, "alignment": alignment, "normalized_alignment": alignment}
+        return Reply(200, told, {"character-cost": str(credit)})
+
+    def dialogue(self, request: Exchange) -> Reply:
+        """A sound, when all its voices are there."""
+        turns = request.json.get("inputs", ())
+        unknown = [turn["voice_id"] for turn in turns if not self._has(turn["voice_id"])]
+        return _voiceless(unknown[0]) if unknown else _sound(request, sum(len(turn["text"]) for turn in turns))
+
+    def sound(self, request: Exchange) -> Reply:
+        """A sound effect."""
+        return _sound(request, 40)
+
+    def music(self, request: Exchange) -> Reply:
+        """Music, with the id of the song."""
+        self._songs += 1
+        return _sound(request, 400, {"song-id": f"song-{self._songs}"})
+
+    def text(self, request: Exchange) -> Mapping[str, object]:
+        """What is heard, always the same."""
+        return _transcript(request.form)
 
 
 def _voice(voice: Voice) -> dict[str, object]:
@@ -117,21 +114,24 @@ def _voiceless(voice: str) -> Reply:
     return refused(404, "voice_not_found", f"A voice with the voice_id '{voice}' was not found.")
 
 
-def _sound(request: Seen, credit: int) -> Reply:
-    """A silent sound of the format that was asked for."""
+def _sound(request: Exchange, credit: int, more: Mapping[str, str] | None = None) -> Reply:
+    data, media_type = _silence(request)
+    pieces = [data[start : start + _PIECE] for start in range(0, len(data), _PIECE)]
+    return Reply(200, Pieces(pieces, media_type), {"character-cost": str(credit), **(more or {})})
+
+
+def _silence(request: Exchange) -> tuple[bytes, str]:
+    """A silent sound of the format that was asked for, and its media type."""
     kind = request.query.get("output_format", "mp3").partition("_")[0]
-    data, media_type = _MP3 * 20, "audio/mpeg"
     if kind == "wav":
         stream = io.BytesIO()
         with wave.open(stream, "wb") as file:
             file.setparams((1, 2, 24_000, 0, "NONE", ""))
             file.writeframes(bytes(9600))
-        data, media_type = stream.getvalue(), "audio/wav"
-    elif kind == "opus":
-        data, media_type = _OPUS * 20, "audio/ogg"
-    elif kind in ("pcm", "ulaw", "alaw"):
-        data, media_type = bytes(9600), "audio/pcm" if kind == "pcm" else "audio/basic"
-    return Reply(200, data, {"content-type": media_type, "character-cost": str(credit)})
+        return stream.getvalue(), "audio/wav"
+    if kind in ("pcm", "ulaw", "alaw"):
+        return bytes(9600), "audio/pcm" if kind == "pcm" else "audio/basic"
+    return (_OPUS * 20, "audio/ogg") if kind == "opus" else (_MP3 * 20, "audio/mpeg")
 
 
 def _transcript(form: Mapping[str, str]) -> dict[str, object]:
