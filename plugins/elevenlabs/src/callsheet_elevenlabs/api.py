@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from callsheet.plugin import BlobArtifact, HttpLimits, HttpReply, JobContext, JobResult, ProviderRequest, Usage
+from callsheet.plugin import (
+    BlobArtifact,
+    HttpLimits,
+    HttpReply,
+    JobContext,
+    JobResult,
+    ProviderContext,
+    ProviderRequest,
+    Usage,
+)
 from callsheet_elevenlabs.errors import vendor_error
 
 __all__ = ["QUERY", "checked", "headers", "split", "spoken", "usage_of"]
@@ -16,13 +25,13 @@ LIMITS = HttpLimits(max_bytes=1 << 30)
 _KNOWN = {"song_id": "song-id", "request_id": "request-id"}
 
 
-async def headers(context: JobContext) -> dict[str, str]:
+async def headers(context: JobContext | ProviderContext) -> dict[str, str]:
     """The key, for the vendor's own origin. Raises ConfigError for a key that is not set."""
     key = await context.secrets.key()
     return {} if key is None else {"xi-api-key": key.reveal()}
 
 
-def checked(reply: HttpReply, context: JobContext) -> HttpReply:
+def checked(reply: HttpReply, context: JobContext | ProviderContext) -> HttpReply:
     """The reply, if it is a success. Raises ProviderError for any other."""
     if reply.status != 200:
         raise vendor_error(reply, context)

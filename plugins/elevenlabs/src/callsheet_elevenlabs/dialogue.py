@@ -7,7 +7,7 @@ from typing import Any
 
 from callsheet.plugin import Expected, Job, JobContext, JobResult, ProviderRequest, SpeechInputs
 from callsheet_elevenlabs.api import spoken
-from callsheet_elevenlabs.draft import Draft
+from callsheet_elevenlabs.draft import ElevenLabsDraft
 from callsheet_elevenlabs.speech import LARGEST_SEED
 from callsheet_elevenlabs.voices import DEFAULT_VOICE, Voices
 
@@ -27,7 +27,7 @@ class DialogueHandler:
         """Raises InvalidRequestError for a script that is too long, and for too many voices."""
         inputs = job.inputs
         assert isinstance(inputs, SpeechInputs)
-        draft = Draft(job)
+        draft = ElevenLabsDraft(job)
         script = draft.text(LONGEST_SCRIPT)
         cast = job.options.get("voices", {})
         if not isinstance(cast, Mapping) or not all(isinstance(each, str) and each for each in cast.values()):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from callsheet.plugin import Draft, Job
 
-from callsheet.plugin import CallWarning, Expected, InvalidRequestError, Job, ProviderRequest, Sent, WarningKind
-
-__all__ = ["Draft"]
+__all__ = ["ElevenLabsDraft"]
 
 # raw samples, of the rate in the name: 16 bit little-endian, or 8 bit by G.711
 _TYPES = {
@@ -27,36 +25,15 @@ _FORMATS = {
 }
 
 
-class Draft:
-    """Collects the body of one request. What the row's `data.refuses` names is left out with a warning.
-
-    Options have the vendor's names and go into the request as they are, known here or not; `ours` are those that decide
-    how an answer is read.
-    """
+class ElevenLabsDraft(Draft):
+    """What all that this vendor makes has in common: text, language, output format, seed."""
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self.ref = str(job.ref)
-        self.data: Mapping[str, object] = job.model.data
-        self.body: dict[str, object] = {"model_id": self.data.get("model_id", job.ref.model)}
-        self._warnings: list[CallWarning] = []
-        if job.model.deprecated:
-            self._warn(WarningKind.DEPRECATED, f"{self.ref}: {job.model.deprecated}")
-
-    def put(self, field: str, value: object, attribute: str = "") -> None:
-        """Set a field of the body; None was not asked for."""
-        if value is None:
-            return
-        refused = self.data.get("refuses", ())
-        if isinstance(refused, (list, tuple)) and field in refused:
-            self.unsupported(attribute or field)
-        else:
-            self.body[field] = value
+        super().__init__(job, {"model_id": job.model.data.get("model_id", job.ref.model)}, ours=("model_id",))
 
     def text(self, longest: int) -> str:
         """The text to speak. Raises InvalidRequestError when it is longer than the row's `data.longest` (or `longest`)."""
-        told = self.data.get("longest")
-        most = told if isinstance(told, int) else longest
+        most = self.number("longest", longest)
         text = str(getattr(self.job.inputs, "text", "") or "")
         if len(text) > most:
             raise self.invalid(f"speaks at most {most:,} characters in a call, not {len(text):,}: split the text")
@@ -98,38 +75,3 @@ class Draft:
         if taken != value:
             self.adjusted(attribute, f"{value:g}", f"{taken:g}")
         return taken
-
-    def options(self, ours: Iterable[str] = ()) -> None:
-        """Take over the job's options, last: who writes the vendor's own field means it."""
-        kept = {"model_id", *ours}
-        for name, value in self.job.options.items():
-            if name in kept:
-                self.unsupported(name, "callsheet sets it by itself")
-            else:
-                self.put(name, value)
-
-    def refuse(self, attributes: Iterable[str]) -> None:
-        """Warn of general attributes that were given and that this wire has no field for."""
-        for name in attributes:
-            if getattr(self.job.inputs, name) not in (None, (), ""):
-                self.unsupported(name)
-
-    def unsupported(self, attribute: str, why: str = "it was left out") -> None:
-        """Warn that an attribute or option cannot be taken."""
-        self._warn(WarningKind.UNSUPPORTED, f"{self.ref} takes no {attribute}: {why}", attribute)
-
-    def adjusted(self, attribute: str, wished: object, taken: object) -> None:
-        """Warn that the nearest possible value was taken."""
-        self._warn(WarningKind.ADJUSTED, f"{self.ref} has no {attribute} {wished}: {taken} was taken", attribute)
-
-    def invalid(self, message: str) -> InvalidRequestError:
-        """The error of a value out of range."""
-        return InvalidRequestError(f"{self.ref} {message}", sent=Sent.NOT_SENT, ref=self.ref)
-
-    def request(self, *expects: Expected, units: Mapping[str, float] | None = None) -> ProviderRequest:
-        """The finished request."""
-        job = self.job
-        return ProviderRequest(job.ref, job.operation, self.body, expects, units or {}, tuple(self._warnings))
-
-    def _warn(self, kind: WarningKind, message: str, attribute: str = "") -> None:
-        self._warnings.append(CallWarning(kind, message, attribute))

@@ -15,6 +15,7 @@ from callsheet.plugin import (
     HttpReply,
     JobContext,
     MalformedOutputError,
+    ProviderContext,
     ProviderError,
     Sent,
     excerpt,
@@ -62,12 +63,12 @@ _ADVICE: Mapping[ErrorKind, str] = {
 _LONGEST = 2000
 
 
-def vendor_error(reply: HttpReply, context: JobContext) -> ProviderError:
+def vendor_error(reply: HttpReply, context: JobContext | ProviderContext) -> ProviderError:
     """The error of a reply with an error's status."""
     detail = _detail(reply.body)
     code = _text(detail, "code") or _text(detail, "status")
     kind = _CODES.get(code) or _CODES.get(_text(detail, "status"))
-    ref = str(context.job.ref)
+    ref = str(context.job.ref) if isinstance(context, JobContext) else context.provider
     request_id = reply.headers.get("request-id", "") or _text(detail, "request_id")
     # a refusal with a status of 429 was not accepted, whichever of the two it is
     error = reply_error(
@@ -79,7 +80,7 @@ def vendor_error(reply: HttpReply, context: JobContext) -> ProviderError:
     text = f"{ref} answered: {told}{f' ({code})' if code else ''}{advice}{f' to: {better}' if better else ''}"
     error.args = (text,)
     error.user_message = text
-    if error.kind is ErrorKind.CONTENT_REJECTED:
+    if error.kind is ErrorKind.CONTENT_REJECTED and isinstance(context, JobContext):
         inputs = context.job.inputs
         error.prompt = str(getattr(inputs, "text", None) or getattr(inputs, "prompt", None) or "")
     return error

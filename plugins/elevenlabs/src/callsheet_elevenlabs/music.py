@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callsheet.plugin import Expected, Job, JobContext, JobResult, MusicInputs, ProviderRequest
 from callsheet_elevenlabs.api import spoken
-from callsheet_elevenlabs.draft import Draft
+from callsheet_elevenlabs.draft import ElevenLabsDraft
 
 __all__ = ["MusicHandler"]
 
@@ -19,7 +19,7 @@ class MusicHandler:
         """The nearest duration that the vendor has is taken, with a warning. Raises InvalidRequestError for long texts."""
         inputs = job.inputs
         assert isinstance(inputs, MusicInputs)
-        draft = Draft(job)
+        draft = ElevenLabsDraft(job)
         for name, text, most in (("prompt", inputs.prompt, LONGEST_PROMPT), ("lyrics", inputs.lyrics, LONGEST_LYRICS)):
             if len(text or "") > most:
                 raise draft.invalid(f"takes {name} of at most {most:,} characters, not {len(text or ''):,}")
@@ -44,7 +44,7 @@ class MusicHandler:
         return await spoken(request, context, "/v1/music", request.body)
 
 
-def _put_song(draft: Draft, inputs: MusicInputs) -> float | None:
+def _put_song(draft: ElevenLabsDraft, inputs: MusicInputs) -> float | None:
     draft.put("prompt", inputs.prompt)
     draft.put("lyrics_text", inputs.lyrics, "lyrics")
     if inputs.duration is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callsheet.plugin import Expected, Job, JobContext, JobResult, ProviderRequest, SoundInputs
 from callsheet_elevenlabs.api import spoken
-from callsheet_elevenlabs.draft import Draft
+from callsheet_elevenlabs.draft import ElevenLabsDraft
 
 __all__ = ["SoundHandler"]
 
@@ -18,7 +18,7 @@ class SoundHandler:
         """The nearest duration that the vendor has is taken, with a warning."""
         inputs = job.inputs
         assert isinstance(inputs, SoundInputs)
-        draft = Draft(job)
+        draft = ElevenLabsDraft(job)
         draft.put("text", inputs.prompt)
         duration = inputs.duration
         if duration is not None:

@@ -16,11 +16,12 @@ from callsheet.plugin import (
     JobContext,
     JobResult,
     JsonArtifact,
+    ProviderContext,
     ProviderRequest,
     SpeechInputs,
 )
 from callsheet_elevenlabs.api import checked, headers, split, spoken, usage_of
-from callsheet_elevenlabs.draft import Draft
+from callsheet_elevenlabs.draft import ElevenLabsDraft
 from callsheet_elevenlabs.errors import malformed
 from callsheet_elevenlabs.voices import DEFAULT_VOICE, Voices
 
@@ -50,7 +51,7 @@ class SpeechHandler:
         """Raises InvalidRequestError for a text that is too long, and a speed or seed out of range."""
         inputs = job.inputs
         assert isinstance(inputs, SpeechInputs)
-        draft = Draft(job)
+        draft = ElevenLabsDraft(job)
         text = draft.text(LONGEST_TEXT)
         if inputs.speed is not None and not SLOWEST <= inputs.speed <= FASTEST:
             raise draft.invalid(f"speaks at a speed of {SLOWEST} to {FASTEST}, not {inputs.speed:g}")
@@ -70,6 +71,11 @@ class SpeechHandler:
         sound = Expected("blob", draft.media_type())
         times = (Expected("json", "application/json", schema=TIMES),) if draft.body.get("timestamps") is True else ()
         return draft.request(sound, *times, units={"character": float(len(text))})
+
+    async def check_health(self, context: ProviderContext) -> None:
+        """A look at the voices costs nothing, and a key that may speak may look. Raises ProviderError, ConfigError."""
+        query = {"page_size": "1"}
+        checked(await context.http.send("GET", "/v2/voices", query=query, headers=await headers(context)), context)
 
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
         """The sound, in the blob store; with `timestamps` also JSON of `characters`, `starts` and `ends`."""
@@ -92,7 +98,7 @@ class SpeechHandler:
         return await _timed(reply, request, context)
 
 
-def _put_speed(draft: Draft, speed: float | None) -> None:
+def _put_speed(draft: ElevenLabsDraft, speed: float | None) -> None:
     """The speed is one of the voice's settings; an option with the vendor's name has the last word."""
     settings = draft.body.get("voice_settings")
     if speed is None:

@@ -24,7 +24,7 @@ from callsheet.plugin import (
     extension_for,
 )
 from callsheet_elevenlabs.api import checked, headers, split
-from callsheet_elevenlabs.draft import Draft
+from callsheet_elevenlabs.draft import ElevenLabsDraft
 from callsheet_elevenlabs.errors import malformed
 
 __all__ = ["TranscriptionHandler"]
@@ -43,7 +43,7 @@ class TranscriptionHandler:
         inputs = job.inputs
         assert isinstance(inputs, TranscribeInputs)
         assert inputs.audio is not None
-        draft = Draft(job)
+        draft = ElevenLabsDraft(job)
         check_attachment(inputs.audio, ref=draft.ref, media_types=("audio/*", "video/*"), max_bytes=LARGEST_FILE)
         if inputs.timestamps is not None and inputs.timestamps not in ("segment", "word"):
             raise draft.invalid(f"gives times for each segment or word, not {inputs.timestamps!r}")

@@ -6,13 +6,13 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from callsheet.plugin import FileRef, HttpLimits, HttpReply, JobContext, Sent, data_url, put_files
+from callsheet.plugin import FileRef, HttpLimits, HttpReply, JobContext, ProviderContext, Sent, data_url, put_files
 from callsheet_openai.errors import malformed, vendor_error
 
 __all__ = ["ask", "call", "checked", "headers", "json_object", "moment", "with_files"]
 
 
-async def headers(context: JobContext) -> dict[str, str]:
+async def headers(context: JobContext | ProviderContext) -> dict[str, str]:
     """The authorization; none for a compatible vendor that has no secret. Raises ConfigError for a key that is not set."""
     key = await context.secrets.key()
     return {} if key is None else {"authorization": f"Bearer {key.reveal()}"}
@@ -34,7 +34,7 @@ async def ask(context: JobContext, path: str, *, method: str = "GET") -> dict[st
     return json_object(checked(reply, context), context, sent=Sent.UNKNOWN)  # an odd answer does not end the job
 
 
-def checked(reply: HttpReply, context: JobContext) -> HttpReply:
+def checked(reply: HttpReply, context: JobContext | ProviderContext) -> HttpReply:
     """The reply, if it is a success. Raises ProviderError for any other."""
     if not 200 <= reply.status < 300:
         raise vendor_error(reply, context)

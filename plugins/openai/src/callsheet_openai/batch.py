@@ -242,7 +242,6 @@ def _receipt(batch: Mapping[str, Any], context: JobContext) -> Receipt:
         expects=(),
         created=moment(batch.get("created_at")) or context.clock(),
         expires=moment(batch.get("expires_at")),
-        origin=job.ref.provider,
         state={"batch": True},
     )
 

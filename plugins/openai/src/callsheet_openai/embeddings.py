@@ -22,7 +22,7 @@ from callsheet.plugin import (
 )
 from callsheet_openai.api import call
 from callsheet_openai.batch import BatchWire
-from callsheet_openai.draft import Draft
+from callsheet_openai.draft import OpenAIDraft
 from callsheet_openai.usage import count
 
 __all__ = ["EmbeddingHandler"]
@@ -40,7 +40,7 @@ class EmbeddingHandler(BatchWire):
         """Raises InvalidRequestError for more texts than the vendor takes, and for empty ones."""
         inputs = job.inputs
         assert isinstance(inputs, EmbedInputs)
-        draft = Draft(job)
+        draft = OpenAIDraft(job)
         texts = inputs.texts or (inputs.text or "",)
         if len(texts) > MOST_TEXTS:
             raise draft.invalid(f"embeds at most {MOST_TEXTS:,} texts in a call, not {len(texts):,}")

@@ -16,6 +16,7 @@ from callsheet.plugin import (
     HttpReply,
     JobContext,
     MalformedOutputError,
+    ProviderContext,
     ProviderError,
     Sent,
     TextPart,
@@ -78,7 +79,7 @@ _ADVICE: Mapping[ErrorKind, str] = {
 _LONGEST = 2000
 
 
-def vendor_error(reply: HttpReply, context: JobContext, *, lost: bool = False) -> ProviderError:
+def vendor_error(reply: HttpReply, context: JobContext | ProviderContext, *, lost: bool = False) -> ProviderError:
     """The error of a reply with an error's status. `lost`: the request asked for a job, and 404 means that it is gone."""
     envelope = _envelope(reply.body)
     message, code, type_ = (_text(envelope, name) for name in ("message", "code", "type"))
@@ -87,7 +88,7 @@ def vendor_error(reply: HttpReply, context: JobContext, *, lost: bool = False) -
         kind = ErrorKind.QUOTA_EXCEEDED
     if lost and reply.status == 404:
         kind = ErrorKind.JOB_LOST
-    ref = str(context.job.ref)
+    ref = str(context.job.ref) if isinstance(context, JobContext) else context.provider
     gone = kind is ErrorKind.JOB_LOST  # it had been accepted, and may have been paid for
     sent = Sent.UNKNOWN if gone else None
     error = reply_error(reply, "", kind=kind, sent=sent, now=context.clock(), ref=ref, raw=envelope or None)
@@ -95,7 +96,7 @@ def vendor_error(reply: HttpReply, context: JobContext, *, lost: bool = False) -
     text = f"{ref} answered: {excerpt(told, _LONGEST)}{f' ({code})' if code else ''}{_advice(error.kind)}"
     error.args = (text,)
     error.user_message = text
-    if error.kind is ErrorKind.CONTENT_REJECTED:
+    if error.kind is ErrorKind.CONTENT_REJECTED and isinstance(context, JobContext):
         error.prompt = prompt_of(context)
     return error
 

@@ -28,7 +28,7 @@ from callsheet.plugin import (
 )
 from callsheet_openai.api import call, checked, headers, json_object
 from callsheet_openai.batch import BatchWire
-from callsheet_openai.draft import Draft
+from callsheet_openai.draft import OpenAIDraft
 from callsheet_openai.errors import job_error, vendor_error
 from callsheet_openai.forms import form_of
 from callsheet_openai.sizes import Canvas, Size, nearest_offered, of_area, pixels, ratio_of
@@ -58,7 +58,7 @@ class ImageHandler(BatchWire):
         """Raises CapabilityUnsupportedError for input files that the model cannot take, InvalidRequestError for values."""
         inputs = job.inputs
         assert isinstance(inputs, ImageInputs)
-        draft = Draft(job)
+        draft = OpenAIDraft(job)
         if len(inputs.prompt or "") > draft.number("longest_prompt", LONGEST_PROMPT):
             raise draft.invalid(
                 f"takes prompts of at most {draft.number('longest_prompt', LONGEST_PROMPT):,} characters"
@@ -145,7 +145,7 @@ async def _events(request: ProviderRequest, context: JobContext) -> AsyncGenerat
                 yield json_object(HttpReply(reply.status, reply.headers, event.data.encode()), context)
 
 
-def _put_images(draft: Draft, inputs: ImageInputs) -> None:
+def _put_images(draft: OpenAIDraft, inputs: ImageInputs) -> None:
     most = draft.number("most_images", MOST_IMAGES)
     if len(inputs.images) > most:
         takes = f"at most {most} input images, not {len(inputs.images)}" if most else "no input images"
@@ -163,7 +163,7 @@ def _put_images(draft: Draft, inputs: ImageInputs) -> None:
         draft.put("mask", inputs.mask)
 
 
-def _put_format(draft: Draft, wish: str | None) -> None:
+def _put_format(draft: OpenAIDraft, wish: str | None) -> None:
     if wish is None:
         return
     name = FORMATS.get(wish.lower(), wish.lower())
@@ -174,7 +174,7 @@ def _put_format(draft: Draft, wish: str | None) -> None:
         draft.put("output_format", name, "format")
 
 
-def _size(draft: Draft, inputs: ImageInputs) -> str | None:
+def _size(draft: OpenAIDraft, inputs: ImageInputs) -> str | None:
     """The vendor's size for what was asked, with a warning where it is only near."""
     wish = pixels(inputs.size) or pixels(inputs.resolution)
     ratio = ratio_of(inputs.aspect_ratio)
@@ -209,7 +209,7 @@ def _nearest(
     return size, size == wish if wish else size[0] * shape[1] == size[1] * shape[0]
 
 
-def _request(draft: Draft) -> ProviderRequest:
+def _request(draft: OpenAIDraft) -> ProviderRequest:
     """The request with what it promises, read from the body itself: an option may have the last word."""
     count, most = _count(draft.body), draft.number("most_outputs", 10)
     if not 1 <= count <= most:

@@ -18,7 +18,7 @@ from callsheet.plugin import (
     ToolResultPart,
     check_attachment,
 )
-from callsheet_openai.draft import Draft
+from callsheet_openai.draft import OpenAIDraft
 
 __all__ = ["chat_messages", "conversation", "response_items"]
 
@@ -30,7 +30,7 @@ MOST_BYTES = 50 << 20
 Item = dict[str, Any]
 
 
-def conversation(draft: Draft, inputs: TextInputs) -> list[Message]:
+def conversation(draft: OpenAIDraft, inputs: TextInputs) -> list[Message]:
     """The history, and the prompt with its files as the user's last turn."""
     parts: list[Part] = [TextPart(inputs.prompt)] if inputs.prompt else []
     sound = (inputs.audio,) if inputs.audio is not None else ()
@@ -40,7 +40,7 @@ def conversation(draft: Draft, inputs: TextInputs) -> list[Message]:
     return turns
 
 
-def response_items(messages: Iterable[Message], draft: Draft) -> list[Item]:
+def response_items(messages: Iterable[Message], draft: OpenAIDraft) -> list[Item]:
     """`input` of the Responses API."""
     items: list[Item] = []
     for message in messages:
@@ -68,7 +68,7 @@ def response_items(messages: Iterable[Message], draft: Draft) -> list[Item]:
     return items
 
 
-def chat_messages(messages: Iterable[Message], draft: Draft) -> list[Item]:
+def chat_messages(messages: Iterable[Message], draft: OpenAIDraft) -> list[Item]:
     """`messages` of Chat Completions. What other turns thought has no place there."""
     turns: list[Item] = []
     for message in messages:
@@ -117,7 +117,7 @@ def _joined(content: list[Item]) -> str:
     return "".join(str(each["text"]) for each in content)
 
 
-def _kept_back(message: Message, draft: Draft) -> bool:
+def _kept_back(message: Message, draft: OpenAIDraft) -> bool:
     """True for a file in a turn that only holds text: the vendor takes files of the user alone."""
     if message.role in ("user", "tool"):
         return False
@@ -134,7 +134,7 @@ def _reasoning(part: ReasoningPart) -> Item | None:
     return item if isinstance(item, dict) and item.get("type") == "reasoning" else None
 
 
-def _input_file(file: FileRef, draft: Draft) -> Item:
+def _input_file(file: FileRef, draft: OpenAIDraft) -> Item:
     if file.media_type.startswith("image/"):
         return {"type": "input_image", "image_url": file, "detail": "auto"}
     if file.media_type.startswith(("audio/", "video/")):
@@ -142,7 +142,7 @@ def _input_file(file: FileRef, draft: Draft) -> Item:
     return {"type": "input_file", "filename": _name(file), "file_data": file}
 
 
-def _content_file(file: FileRef, draft: Draft) -> Item:
+def _content_file(file: FileRef, draft: OpenAIDraft) -> Item:
     if file.media_type.startswith("image/"):
         return {"type": "image_url", "image_url": {"url": file}}
     if file.media_type in SOUNDS:
@@ -151,7 +151,7 @@ def _content_file(file: FileRef, draft: Draft) -> Item:
     return {"type": "file", "file": {"filename": _name(file), "file_data": file}}
 
 
-def _check_files(files: Iterable[FileRef], draft: Draft) -> None:
+def _check_files(files: Iterable[FileRef], draft: OpenAIDraft) -> None:
     """Refuse what the model cannot read: a question about a picture without the picture is money for nothing."""
     taken = draft.names("reads")
     for file in files:

@@ -19,7 +19,7 @@ from callsheet.plugin import (
 )
 from callsheet_openai.api import call, with_files
 from callsheet_openai.batch import BatchWire
-from callsheet_openai.draft import Draft
+from callsheet_openai.draft import OpenAIDraft
 
 __all__ = ["ModerationHandler"]
 
@@ -37,7 +37,7 @@ class ModerationHandler(BatchWire):
         """Raises CapabilityUnsupportedError for images that the model cannot look at."""
         inputs = job.inputs
         assert isinstance(inputs, ModerateInputs)
-        draft = Draft(job)
+        draft = OpenAIDraft(job)
         if inputs.images and draft.data.get("images") is False:
             raise CapabilityUnsupportedError(f"{draft.ref} reads texts only", ref=draft.ref)
         parts: list[object] = [{"type": "text", "text": inputs.text}] if inputs.text else []

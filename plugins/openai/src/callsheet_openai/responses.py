@@ -16,6 +16,7 @@ from callsheet.plugin import (
     Job,
     JobContext,
     JobResult,
+    ProviderContext,
     ProviderRequest,
     Receipt,
     RemoteState,
@@ -24,7 +25,7 @@ from callsheet.plugin import (
     StreamEvent,
     TextInputs,
 )
-from callsheet_openai.api import ask, call, with_files
+from callsheet_openai.api import ask, call, checked, headers, with_files
 from callsheet_openai.batch import BatchWire, is_batch
 from callsheet_openai.errors import job_error, malformed
 from callsheet_openai.messages import conversation, response_items
@@ -90,6 +91,10 @@ class ResponsesHandler(BatchWire):
         _put_logprobs(draft)
         draft.rest()
         return draft.request(draft.expected(inputs))
+
+    async def check_health(self, context: ProviderContext) -> None:
+        """Which models the key may use costs nothing. Raises ProviderError, ConfigError."""
+        checked(await context.http.send("GET", "/models", headers=await headers(context)), context)
 
     async def submit(self, request: ProviderRequest, context: JobContext) -> Receipt | JobResult:
         """The answer; with the option `background`, the receipt of a job that outlives this process."""

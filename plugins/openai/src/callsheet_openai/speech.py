@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callsheet.plugin import Expected, HttpLimits, Job, JobContext, JobResult, ProviderRequest, SpeechInputs, Usage
 from callsheet_openai.api import headers
-from callsheet_openai.draft import Draft
+from callsheet_openai.draft import OpenAIDraft
 from callsheet_openai.errors import vendor_error
 
 __all__ = ["SpeechHandler"]
@@ -31,7 +31,7 @@ class SpeechHandler:
         """Raises InvalidRequestError for a text that is too long and a speed out of range."""
         inputs = job.inputs
         assert isinstance(inputs, SpeechInputs)
-        draft = Draft(job)
+        draft = OpenAIDraft(job)
         text = inputs.text or ""
         if len(text) > LONGEST_TEXT:
             raise draft.invalid(

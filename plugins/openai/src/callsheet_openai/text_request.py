@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from callsheet.plugin import CapabilityUnsupportedError, Expected, Job, Sent, TextInputs, WarningKind
-from callsheet_openai.draft import Draft
+from callsheet.plugin import CapabilityUnsupportedError, Expected, Job, Sent, TextInputs
+from callsheet_openai.draft import OpenAIDraft
 from callsheet_openai.schemas import in_words, loosely, strictly, why_not_strict
 
 __all__ = ["TextDraft", "text_inputs"]
@@ -21,7 +21,7 @@ _NAME = "answer"
 _COUNT = "one call gives one answer: use several calls"
 
 
-class TextDraft(Draft):
+class TextDraft(OpenAIDraft):
     """A draft of a text request; `wishes` are the options that are still to be placed."""
 
     def __init__(self, job: Job) -> None:
@@ -79,12 +79,12 @@ class TextDraft(Draft):
         texts = [inputs.system] if inputs.system else []
         if inputs.language:
             texts.append(f"Answer in the language {inputs.language} (a BCP 47 tag).")
-            self._warn(WarningKind.EMULATED, f"{self.ref} has no field for the language: it is asked for", "language")
+            self.emulated("language", "has no field for the language: it is asked for")
         schema = inputs.output_schema
         if schema is not None and self.structured != "json_schema":
             texts.append(in_words(schema))
             what = "has no structured output: the schema is asked for, and the answer checked"
-            self._warn(WarningKind.EMULATED, f"{self.ref} {what}", "output_schema")
+            self.emulated("output_schema", what)
         return "\n\n".join(texts) or None
 
     @property
@@ -100,7 +100,7 @@ class TextDraft(Draft):
         problem = why_not_strict(schema)
         if problem:
             what = f"does not enforce the schema ({problem}): the answer is checked against it"
-            self._warn(WarningKind.EMULATED, f"{self.ref} {what}", "output_schema")
+            self.emulated("output_schema", what)
         return {"name": _NAME, "schema": loosely(schema) if problem else strictly(schema), "strict": not problem}
 
     def expected(self, inputs: TextInputs) -> Expected:

@@ -21,7 +21,7 @@ from callsheet.plugin import (
     check_attachment,
 )
 from callsheet_openai.api import checked, headers, json_object
-from callsheet_openai.draft import Draft
+from callsheet_openai.draft import OpenAIDraft
 from callsheet_openai.forms import form_of
 from callsheet_openai.usage import count
 
@@ -43,7 +43,7 @@ class TranscriptionHandler:
         inputs = job.inputs
         assert isinstance(inputs, TranscribeInputs)
         assert inputs.audio is not None
-        draft = Draft(job)
+        draft = OpenAIDraft(job)
         check_attachment(inputs.audio, ref=draft.ref, media_types=TAKEN, max_bytes=LARGEST_FILE)
         draft.put("file", inputs.audio, "audio")
         draft.put("prompt", inputs.prompt)
@@ -82,7 +82,7 @@ class TranscriptionHandler:
         return JobResult((artifact,), usage=_usage(answer), warnings=request.warnings, meta=meta)
 
 
-def _put_detail(draft: Draft, inputs: TranscribeInputs) -> None:
+def _put_detail(draft: OpenAIDraft, inputs: TranscribeInputs) -> None:
     """Times and speakers, by what the row's `data.timestamps` and `data.diarize` say of the model."""
     times = draft.names("timestamps")
     if inputs.timestamps is not None and inputs.timestamps not in ("segment", "word"):

@@ -27,7 +27,7 @@ from callsheet.plugin import (
     check_attachment,
 )
 from callsheet_openai.api import ask, call, headers, moment, with_files
-from callsheet_openai.draft import Draft
+from callsheet_openai.draft import OpenAIDraft
 from callsheet_openai.errors import job_error, malformed, vendor_error
 from callsheet_openai.sizes import nearest_offered, of_area, pixels, ratio_of
 
@@ -49,7 +49,7 @@ class VideoHandler:
         """Raises InvalidRequestError without a prompt, CapabilityUnsupportedError for files that it does not take."""
         inputs = job.inputs
         assert isinstance(inputs, VideoInputs)
-        draft = Draft(job)
+        draft = OpenAIDraft(job)
         if not inputs.prompt or len(inputs.prompt) > LONGEST_PROMPT:
             raise draft.invalid(f"needs a prompt of 1 to {LONGEST_PROMPT:,} characters")
         draft.put("prompt", inputs.prompt)
@@ -84,7 +84,6 @@ class VideoHandler:
             expects=request.expects,
             created=context.clock(),
             expires=moment(video.get("expires_at")),
-            origin=context.job.ref.provider,
         )
 
     async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:
@@ -126,7 +125,7 @@ class VideoHandler:
         return AbortOutcome.ALREADY_FINISHED if over else AbortOutcome.CLIENT_SIDE_ONLY
 
 
-def _seconds(draft: Draft, wished: float | None) -> str | None:
+def _seconds(draft: OpenAIDraft, wished: float | None) -> str | None:
     """The nearest length that the model makes, as the vendor writes it; the longer of two that are as near."""
     offered = [int(each) for each in draft.names("seconds")]
     if wished is None:
@@ -139,7 +138,7 @@ def _seconds(draft: Draft, wished: float | None) -> str | None:
     return str(nearest)
 
 
-def _size(draft: Draft, inputs: VideoInputs) -> str | None:
+def _size(draft: OpenAIDraft, inputs: VideoInputs) -> str | None:
     offered = [size for size in map(pixels, draft.names("sizes")) if size]
     wish = pixels(inputs.size) or pixels(inputs.resolution)
     lines = (inputs.resolution or "").lower().removesuffix("p")
@@ -161,7 +160,7 @@ def _size(draft: Draft, inputs: VideoInputs) -> str | None:
     return f"{size[0]}x{size[1]}"
 
 
-def _refuse(draft: Draft, inputs: VideoInputs) -> None:
+def _refuse(draft: OpenAIDraft, inputs: VideoInputs) -> None:
     draft.refuse(("negative_prompt", "fps", "seed"))
     if inputs.generate_audio is False:
         draft.unsupported("generate_audio", "its clips always have sound")
