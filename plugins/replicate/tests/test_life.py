@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from replicate_counterpart.stage import CLIP, SOUND, job, picture
+from replicate_counterpart.stage import CLIP, SOUND, STAGE, job, picture
 
 from callsheet.errors import (
     ContentRejectedError,
@@ -34,14 +34,7 @@ def png(data=RED):
 def stage(client, ahead=0.0):
     """A request, and the services of its call by a clock that is so many seconds ahead."""
     wanted = job("google/imagen-4")
-    bound = client.runtime.registry.resolve(wanted.ref, wanted.operation)
-
-    async def accepted(_request_id):
-        """Nobody records it."""
-
-    context = client.runtime.services.context(
-        bound, wanted, key="k" * 64, request_digest="d" * 64, sample=0, attempt=1, accepted=accepted
-    )
+    context = STAGE.context(client, wanted)
     return PredictionHandler().prepare(wanted), replace(context, clock=lambda: time.time() + ahead)
 
 
@@ -123,7 +116,7 @@ async def test_small_files_go_inside_and_large_ones_are_uploaded_first(server, o
 
 async def test_an_upload_that_fails_costs_nothing(server, opened):
     """No prediction was created, and nobody needs to ask whether one was."""
-    server.fail("upload", *[Fault(reset="after")] * 9)
+    server.fail("upload", *[Fault(reset="after")] * 12)
     async with opened() as client:
         big = await client.runtime.services.blobs.put(RED + b"\0" * 256_000, "image/png", "b.png")
         with pytest.raises(ProviderError) as caught:
@@ -193,6 +186,17 @@ async def test_a_create_whose_reply_was_lost_is_found(server, opened):
     assert len(server.asked("list")) >= 2
 
 
+async def test_a_prediction_that_another_call_has_is_not_found(server, opened):
+    """Of two equal calls the first has its prediction; the second's never began, and nobody gives it the first's."""
+    server.script("google/imagen-4", Script(png()))
+    async with opened() as client:
+        await client.call(IMAGEN, prompt="lava")
+        server.fail("create", Fault(reset="before"))
+        with pytest.raises(ProviderError, match="lists no such prediction yet"):
+            await client.call(IMAGEN, prompt="lava")
+    assert len(server.predictions) == 1
+
+
 @pytest.mark.parametrize(
     "faults", [{"create": Fault(reset="before")}, {"create": Fault(reset="after"), "list": Fault(status=500)}]
 )
@@ -226,23 +230,35 @@ async def test_the_list_is_read_by_the_vendors_clock(server, opened):
     assert found == replace(receipt, created=found.created)
 
 
-@pytest.mark.parametrize(("padding", "found"), [(0, True), (256_000, False)])
-async def test_files_are_compared(server, opened, padding, found):
-    """A file inside of the request tells two calls apart; behind a link nobody knows, and nothing is guessed."""
+@pytest.mark.parametrize("padding", [0, 256_000])
+async def test_files_are_compared(server, opened, padding):
+    """A file inside of the request, or the address of one that was uploaded, tells two calls apart."""
     server.script("google/nano-banana", Script(png()))
     async with opened() as client:
         put = client.runtime.services.blobs.put
         first, second = [await put(data + b"\0" * padding, "image/png", "") for data in (RED, BLUE)]
         server.fail("create", Fault(reset="after"))
-        call = client.call("replicate:google/nano-banana", prompt="lava", images=[first])
-        if found:
-            assert bytes_of(await call) == [RED]
-            server.fail("create", Fault(reset="before"))
-            call = client.call("replicate:google/nano-banana", prompt="lava", images=[second])
+        assert bytes_of(await client.call("replicate:google/nano-banana", prompt="lava", images=[first])) == [RED]
+        server.fail("create", Fault(reset="before"))
         with pytest.raises(ProviderError) as caught:
-            await call
+            await client.call("replicate:google/nano-banana", prompt="lava", images=[second])
     assert str(caught.value.sent) == "unknown"
     assert len(server.predictions) == 1
+
+
+async def test_a_link_of_which_nobody_knows_is_not_guessed_at(server, opened):
+    """The file's address is forgotten: the prediction that is there may be this one or another."""
+    server.fail("create", Fault(reset="after"))
+    server.fail("list", Fault(status=500))
+    async with opened() as client:
+        services = client.runtime.services
+        asked = {"prompt": "lava", "images": [await services.blobs.put(RED + b"\0" * 256_000, "image/png", "")]}
+        with pytest.raises(ProviderError):
+            await client.call("replicate:google/nano-banana", **asked)
+        await services.ledger.uploads.forget(server.origin, {asked["images"][0].sha256})
+        with pytest.raises(ProviderError, match="nobody can say whether its files are the same"):
+            await client.call("replicate:google/nano-banana", **asked, reuse=True)
+    assert len(server.predictions) == len(server.asked("upload")) == 1
 
 
 @pytest.mark.parametrize("case", ["several", "removed", "shapeless", "endless"])
@@ -329,7 +345,7 @@ async def test_a_throttled_poll_waits_as_the_text_says(server, opened):
 
     async with opened(sleep=sleep) as client:
         await client.call(IMAGEN, prompt="lava")
-    assert 30.0 in waited
+    assert any(30.0 <= seconds <= 37.5 for seconds in waited)
 
 
 async def test_links_that_stay_expired_end_the_call(server, opened):

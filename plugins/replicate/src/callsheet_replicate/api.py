@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from callsheet.plugin import (
     FileRef,
     FormFile,
+    HttpLimits,
     HttpReply,
     JobContext,
-    ProviderError,
+    ProviderContext,
+    ProviderRequest,
     Sent,
+    Upload,
     data_url,
+    extension_for,
     put_files,
 )
 from callsheet_replicate.errors import malformed, vendor_error
 
-__all__ = ["LARGEST_DATA_URL", "LARGEST_FILE", "Address", "ask", "create", "headers", "json_object", "with_files"]
+__all__ = [
+    "LARGEST_DATA_URL",
+    "LARGEST_FILE",
+    "Address",
+    "ask",
+    "create",
+    "create_path",
+    "headers",
+    "json_object",
+    "moment_seconds",
+    "with_files",
+]
 
 LARGEST_DATA_URL = 256_000
 """Bytes of a file that goes inside of the request (the vendor's document: "a small file <= 256kb")."""
 LARGEST_FILE = 100_000_000
 """Bytes of a file that is uploaded first (its answer 413: "Files must be less than 100MB in size")."""
+QUESTION = HttpLimits(read=30.0, total=60.0)
+"""What is only asked can be asked again: nobody waits long for an answer that does not come."""
 CANCEL_AFTER = "30m"
 """How long a prediction may live when nobody stops it: should this machine die, it does not run for ever."""
 
@@ -44,16 +62,17 @@ class Address:
         self.version = pinned[1] if pinned and not official else ""
         self.name = model.partition(":")[0] if official or ":" in model else ""
 
-    @property
-    def path(self) -> str:
-        """The path of the create request."""
-        return "/predictions" if self.version else f"/models/{quote(self.name)}/predictions"
 
-
-async def headers(context: JobContext) -> dict[str, str]:
+async def headers(context: JobContext | ProviderContext) -> dict[str, str]:
     """The authorization. Raises ConfigError for a token that is not set."""
     key = await context.secrets.key()
     return {} if key is None else {"authorization": f"Bearer {key.reveal()}"}
+
+
+def create_path(request: ProviderRequest) -> str:
+    """Where a prediction is created: a version anywhere, an official model at its own address."""
+    name = quote(Address(request.ref.model).name)
+    return "/predictions" if "version" in request.body else f"/models/{name}/predictions"
 
 
 async def create(context: JobContext, path: str, body: Mapping[str, object]) -> dict[str, Any]:
@@ -67,11 +86,13 @@ async def ask(
     context: JobContext, path: str, *, method: str = "GET", query: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], HttpReply]:
     """Ask for (or, with POST, do something to) predictions that exist. Raises JobLostError when there is none."""
-    reply = await context.http.send(method, path, query=query, headers=await headers(context))
+    reply = await context.http.send(method, path, query=query, headers=await headers(context), limits=QUESTION)
     return json_object(reply, context, sent=Sent.UNKNOWN, lost=True), reply
 
 
-def json_object(reply: HttpReply, context: JobContext, *, sent: Sent, lost: bool = False) -> dict[str, Any]:
+def json_object(
+    reply: HttpReply, context: JobContext | ProviderContext, *, sent: Sent, lost: bool = False
+) -> dict[str, Any]:
     """The JSON object of a success. Raises ProviderError."""
     if not 200 <= reply.status < 300:
         raise vendor_error(reply, context, lost=lost)
@@ -82,31 +103,35 @@ def json_object(reply: HttpReply, context: JobContext, *, sent: Sent, lost: bool
 
 
 async def with_files(body: Mapping[str, object], context: JobContext) -> dict[str, Any]:
-    """The body with its input files inside: small ones as data URLs, others uploaded, each file once."""
-    urls: dict[str, str] = {}
+    """The body with its input files inside: small ones as data URLs, others uploaded first."""
 
-    async def put(file: FileRef) -> object:
-        if file.sha256 not in urls:
-            small = file.bytes <= LARGEST_DATA_URL
-            urls[file.sha256] = await (data_url(file, context.files) if small else _upload(file, context))
-        return urls[file.sha256]
+    async def put(file: FileRef) -> str:
+        if file.bytes <= LARGEST_DATA_URL:
+            return await data_url(file, context.files)
+        return await context.files.upload(file, lambda: _upload(file, context))
 
     filled: dict[str, Any] = await put_files(body, put)
     return filled
 
 
-async def _upload(file: FileRef, context: JobContext) -> str:
-    """Upload a file. It is free, so whatever goes wrong here, nothing has been paid for."""
-    content = FormFile("content", file.name or file.sha256[:12], file.media_type, await context.files.read(file))
+def moment_seconds(moment: object) -> float | None:
+    """Seconds since the epoch, of an ISO 8601 moment; None for anything else."""
     try:
-        reply = await context.http.send("POST", "/files", form={}, files=[content], headers=await headers(context))
-        answer = json_object(reply, context, sent=Sent.NOT_SENT)
-    except ProviderError as error:
-        if error.sent is Sent.UNKNOWN:
-            error.sent = Sent.NOT_SENT
-        raise
+        when = datetime.fromisoformat(moment if isinstance(moment, str) else "")
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+async def _upload(file: FileRef, context: JobContext) -> Upload:
+    """Upload a file under a name of ours; the user's own stays here."""
+    name = f"{file.sha256[:12]}.{extension_for(file.media_type)}"
+    content = FormFile("content", name, file.media_type, await context.files.read(file))
+    reply = await context.http.send("POST", "/files", form={}, files=[content], headers=await headers(context))
+    answer = json_object(reply, context, sent=Sent.NOT_SENT)
     urls = answer.get("urls")
     url = urls.get("get") if isinstance(urls, dict) else None
     if not isinstance(url, str) or not url:
         raise malformed("took a file and gave no URL for it", context, sent=Sent.NOT_SENT)
-    return url
+    expires = moment_seconds(answer.get("expires_at"))
+    return Upload(url, context.clock() if expires is None else expires)  # for this call alone, where it does not say

@@ -15,6 +15,7 @@ from callsheet.plugin import (
     HttpReply,
     JobContext,
     MalformedOutputError,
+    ProviderContext,
     ProviderError,
     Sent,
     error_for,
@@ -44,12 +45,12 @@ _ADVICE_OF_CODE = {"E1001": "the model ran out of memory: make the input smaller
 _LONGEST = 2000
 
 
-def vendor_error(reply: HttpReply, context: JobContext, *, lost: bool = False) -> ProviderError:
+def vendor_error(reply: HttpReply, context: JobContext | ProviderContext, *, lost: bool = False) -> ProviderError:
     """The error of a reply with an error's status. `lost`: the request asked for a job, and 404 means that it is gone."""
     problem = _object(reply)
     title, detail = _text(problem, "title"), _text(problem, "detail")
     gone = lost and reply.status == 404
-    ref = str(context.job.ref)
+    ref = _called(context)
     error = reply_error(
         reply,
         "",
@@ -88,9 +89,9 @@ def prediction_error(told: object, context: JobContext, prediction_id: str) -> P
     )
 
 
-def malformed(what: str, context: JobContext, *, sent: Sent = Sent.FINISHED) -> MalformedOutputError:
+def malformed(what: str, context: JobContext | ProviderContext, *, sent: Sent = Sent.FINISHED) -> MalformedOutputError:
     """The answer is not what the vendor's document promises."""
-    ref = str(context.job.ref)
+    ref = _called(context)
     return MalformedOutputError(f"{ref} {what}", sent=sent, ref=ref)
 
 
@@ -98,6 +99,11 @@ def prompt_of(context: JobContext) -> str:
     """The words that were refused."""
     inputs = context.job.inputs
     return str(getattr(inputs, "prompt", None) or getattr(inputs, "text", None) or "")
+
+
+def _called(context: JobContext | ProviderContext) -> str:
+    """The model that was called; the provider, for a question that belongs to no call."""
+    return str(context.job.ref) if isinstance(context, JobContext) else context.provider
 
 
 def _object(reply: HttpReply) -> dict[str, Any]:

@@ -1,18 +1,19 @@
 """Looks up a prediction whose receipt was lost: the account's list, newest first, compared by model and input.
 
-The vendor keeps no mark of ours, so an equal prediction is taken for the lost one, if there is only one.
+The vendor keeps no mark of ours, so an equal prediction is taken for the lost one, if there is only one that no other
+call of the project has.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from callsheet.plugin import FileRef, JobContext, ProviderRequest, Sent, data_url, put_files
-from callsheet_replicate.api import LARGEST_DATA_URL, Address, ask
+from callsheet.plugin import FileRef, JobContext, ProviderError, ProviderRequest, Sent, data_url, put_files
+from callsheet_replicate.api import LARGEST_DATA_URL, Address, ask, moment_seconds
 from callsheet_replicate.errors import malformed
 
 __all__ = ["lost_prediction"]
@@ -24,36 +25,47 @@ SETTLED = 60.0
 MOST_PAGES = 50
 
 
+@dataclass(frozen=True, slots=True)
+class _Uploaded:
+    """In the place of a file that was uploaded: its address, empty when that is not remembered."""
+
+    address: str
+
+
 async def lost_prediction(request: ProviderRequest, since: float, context: JobContext) -> str | None:
     """The id of the one prediction made of this request since then; None when there surely is none.
 
-    Raises MalformedOutputError when the list does not say: too early, several equal ones, links in the place of files,
-    inputs deleted already.
+    Raises MalformedOutputError when the list does not say: too early, several equal ones, unknown links in the place of
+    files, inputs deleted already.
     """
 
     async def put(file: FileRef) -> object:
-        return await data_url(file, context.files) if file.bytes <= LARGEST_DATA_URL else file
+        if file.bytes <= LARGEST_DATA_URL:
+            return await data_url(file, context.files)
+        return _Uploaded(await context.files.uploaded(file) or "")
 
-    address, found = Address(request.ref.model), []
+    address, found, doubtful = Address(request.ref.model), [], ""
     sent = await put_files(request.body["input"], put)
     async for each, skew in _listed(context):
-        created = _seconds(each.get("created_at"))
+        created = moment_seconds(each.get("created_at"))
         if created is not None and created < since + skew - MARGIN:
             break
-        if not _same_model(each, address):
+        if not _same_model(each, address, request.body.get("version")):
             continue
         if each.get("data_removed"):
             raise _unclear("has deleted the input of a prediction that may be this one", context)
         links: list[str] = []
-        if not _same(sent, each.get("input"), links) or not isinstance(each.get("id"), str):
+        job_id = each.get("id")
+        if not isinstance(job_id, str) or not _same(sent, each.get("input"), links) or await context.taken(job_id):
             continue
         if links:
-            raise _unclear(
-                f"has the prediction {each['id']}, and nobody can say whether its files are the same", context
-            )
-        found.append(each["id"])
+            doubtful = job_id
+        else:
+            found.append(job_id)
     if len(found) > 1:
         raise _unclear(f"has {len(found)} predictions of this very input ({', '.join(found)})", context)
+    if not found and doubtful:
+        raise _unclear(f"has the prediction {doubtful}, and nobody can say whether its files are the same", context)
     if not found and context.clock() - since < SETTLED:
         raise _unclear(f"lists no such prediction yet; ask again {SETTLED:g} s after it was sent", context)
     return found[0] if found else None
@@ -80,15 +92,17 @@ async def _listed(context: JobContext) -> AsyncIterator[tuple[Mapping[str, Any],
     raise _unclear(f"has more than {MOST_PAGES} pages of newer predictions", context)
 
 
-def _same_model(prediction: Mapping[str, Any], address: Address) -> bool:
-    if address.version:
-        return prediction.get("version") == address.version
+def _same_model(prediction: Mapping[str, Any], address: Address, version: object) -> bool:
+    if version:
+        return prediction.get("version") == version
     return prediction.get("model") == address.name
 
 
 def _same(sent: object, listed: object, links: list[str]) -> bool:
-    """Equal, but that a link may stand for a file: it goes to `links`."""
-    if isinstance(sent, FileRef) or (isinstance(sent, str) and sent.startswith("data:") and sent != listed):
+    """Equal, but that a link of which nobody knows what it leads to may stand for a file: it goes to `links`."""
+    if isinstance(sent, _Uploaded) and sent.address and sent.address == listed:
+        return True
+    if isinstance(sent, _Uploaded) or (isinstance(sent, str) and sent.startswith("data:") and sent != listed):
         if not isinstance(listed, str) or listed.startswith("data:"):
             return False
         links.append(listed)
@@ -108,17 +122,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _unclear(what: str, context: JobContext) -> Exception:
+def _unclear(what: str, context: JobContext) -> ProviderError:
     return malformed(what, context, sent=Sent.UNKNOWN)
-
-
-def _seconds(moment: object) -> float | None:
-    """Seconds since the epoch, of an ISO 8601 moment."""
-    try:
-        when = datetime.fromisoformat(moment if isinstance(moment, str) else "")
-    except ValueError:
-        return None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def _date(header: str) -> float | None:

@@ -18,8 +18,18 @@ from callsheet.plugin import (
     check_attachment,
 )
 from callsheet_replicate.api import LARGEST_FILE, Address
-from callsheet_replicate.draft import Draft
-from callsheet_replicate.nearest import lines, named, nearest_lines, nearest_number, nearest_ratio, pixels, ratio
+from callsheet_replicate.draft import ReplicateDraft
+from callsheet_replicate.file_types import FILE_TYPES
+from callsheet_replicate.nearest import (
+    lines,
+    named,
+    nearest_lines,
+    nearest_number,
+    nearest_ratio,
+    nearest_size,
+    pixels,
+    ratio,
+)
 from callsheet_replicate.rules import apply_rules
 
 __all__ = ["prediction_request"]
@@ -35,17 +45,6 @@ _USUAL: Mapping[str, str] = {
 _ALONE = ("messages", "output_schema", "size", "aspect_ratio", "resolution")
 """Attributes that are not simply put into a field."""
 _TAKEN: Mapping[str, tuple[str, ...]] = {"audio": ("audio/*",), "files": ()}
-_TYPES: Mapping[str, str] = {
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "mp3": "audio/mpeg",
-    "wav": "audio/wav",
-    "flac": "audio/flac",
-    "pcm": "audio/pcm",
-    "mp4": "video/mp4",
-}
 _MADE: Mapping[Operation, str] = {
     Operation.IMAGE_GENERATE: "image/png",
     Operation.VIDEO_GENERATE: "video/mp4",
@@ -59,15 +58,19 @@ _MADE: Mapping[Operation, str] = {
 
 def prediction_request(job: Job) -> ProviderRequest:
     """The request. Raises InvalidRequestError, CapabilityUnsupportedError for files that the model does not take."""
-    draft = Draft(job)
+    draft = ReplicateDraft(job)
     address = Address(job.ref.model)
     if not address.valid:
         raise draft.invalid("is no model of Replicate: write owner/name or owner/name:version")
     mapping = _mapping(job)
     for each in fields(job.inputs):
         value = getattr(job.inputs, each.name)
-        if value is not None and value != each.default and each.name not in _ALONE:
-            _put(draft, mapping.get(each.name, ""), each.name, value)
+        field = mapping.get(each.name, "")
+        asked = value is not None and value != each.default
+        if each.name == "count" and field:  # a model may make several unless it is told that one will do
+            asked = asked or draft.property(field).get("default", value) != value
+        if asked and each.name not in _ALONE:
+            _put(draft, field, each.name, value)
     _shape(draft, mapping)
     if isinstance(job.inputs, TextInputs):
         _words(draft, job.inputs, mapping)
@@ -75,20 +78,20 @@ def prediction_request(job: Job) -> ProviderRequest:
     apply_rules(draft)
     draft.check()
     expected = _expected(draft, mapping)
-    body = {"input": draft.values} | ({"version": address.version} if address.version else {})
-    units = _units(draft, expected)
-    return ProviderRequest(job.ref, job.operation, body, (expected,), units, tuple(draft.warnings))
+    version = address.version or ("" if draft.data.get("official") else job.model.revision)
+    body = {"input": draft.body} | ({"version": version} if version else {})
+    return draft.request(expected, units=_units(draft, mapping, expected), body=body)
 
 
 def _mapping(job: Job) -> Mapping[str, str]:
-    if job.model.inputs:
+    if job.model.inputs or job.model.schema:
         return job.model.inputs
     return {
         each.name: _USUAL.get(each.name, each.name) for each in fields(job.inputs) if each.name not in _ALONE[:2]
     } | {"size": _USUAL["size"]}
 
 
-def _put(draft: Draft, field: str, attribute: str, value: object) -> None:
+def _put(draft: ReplicateDraft, field: str, attribute: str, value: object) -> None:
     files = [value] if isinstance(value, FileRef) else list(value) if isinstance(value, tuple) else []
     if any(isinstance(each, FileRef) for each in files):
         _put_files(draft, field, attribute, [each for each in files if isinstance(each, FileRef)])
@@ -97,13 +100,13 @@ def _put(draft: Draft, field: str, attribute: str, value: object) -> None:
     else:
         taken = _converted(draft, field, attribute, value)
         if taken is not None:
-            draft.values[field] = taken
+            draft.body[field] = taken
 
 
-def _unmapped(draft: Draft, attribute: str, value: object) -> None:
+def _unmapped(draft: ReplicateDraft, attribute: str, value: object) -> None:
     own = draft.job.model.output.partition("[")[0]
     if attribute == "format" and draft.schema.known:
-        if _TYPES.get(str(value).lower()) != own:
+        if FILE_TYPES.get(str(value).lower()) != own:
             draft.adjusted(attribute, value, own)
     elif attribute == "count":
         draft.adjusted(attribute, value, "one a call")
@@ -111,7 +114,7 @@ def _unmapped(draft: Draft, attribute: str, value: object) -> None:
         draft.unsupported(attribute)
 
 
-def _put_files(draft: Draft, field: str, attribute: str, files: list[FileRef]) -> None:
+def _put_files(draft: ReplicateDraft, field: str, attribute: str, files: list[FileRef]) -> None:
     if not field:
         raise CapabilityUnsupportedError(f"{draft.ref} takes no {attribute}", ref=draft.ref)
     taken = draft.table("accepts").get(field, _TAKEN.get(attribute, ("image/*",)))
@@ -121,10 +124,10 @@ def _put_files(draft: Draft, field: str, attribute: str, files: list[FileRef]) -
     several = "array" in str(draft.property(field).get("type", "array" if attribute in ("images", "files") else ""))
     if not several and len(files) > 1:
         raise CapabilityUnsupportedError(f"{draft.ref} takes one file as {attribute}, not {len(files)}", ref=draft.ref)
-    draft.values[field] = files if several else files[0]
+    draft.body[field] = files if several else files[0]
 
 
-def _converted(draft: Draft, field: str, attribute: str, value: object) -> object:
+def _converted(draft: ReplicateDraft, field: str, attribute: str, value: object) -> object:
     """The vendor's value: the same, its name for it, or the nearest with a warning; None when there is none."""
     schema = draft.property(field)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -137,7 +140,7 @@ def _converted(draft: Draft, field: str, attribute: str, value: object) -> objec
     return _word(draft, field, attribute, value)
 
 
-def _word(draft: Draft, field: str, attribute: str, value: str) -> str | None:
+def _word(draft: ReplicateDraft, field: str, attribute: str, value: str) -> str | None:
     schema, names = draft.property(field), draft.table("values").get(field, {})
     base = value.partition("-")[0].lower() if attribute == "language" else value
     if draft.schema.known and attribute == "language" and value not in names:
@@ -157,7 +160,7 @@ def _word(draft: Draft, field: str, attribute: str, value: str) -> str | None:
     return known
 
 
-def _shape(draft: Draft, mapping: Mapping[str, str]) -> None:
+def _shape(draft: ReplicateDraft, mapping: Mapping[str, str]) -> None:
     """Aspect ratio, resolution and size: each in its own field, or the size by the other two."""
     inputs = draft.job.inputs
     wished: dict[str, str | None] = {
@@ -169,7 +172,7 @@ def _shape(draft: Draft, mapping: Mapping[str, str]) -> None:
         taken = []
         for side, length in zip(mapping["size"].split("+"), size, strict=True):
             number = nearest_number(length, draft.property(side))
-            draft.values[side] = int(number)
+            draft.body[side] = int(number)
             taken.append(str(int(number)))
         if "x".join(taken) != wished["size"]:
             draft.adjusted("size", wished["size"], "x".join(taken))
@@ -180,35 +183,43 @@ def _shape(draft: Draft, mapping: Mapping[str, str]) -> None:
             continue
         field, value = mapping.get(name, ""), measure(text)
         taken_text = named(text, offers[name]) or (nearest(value, offers[name]) if value else None)
-        if field and not draft.schema.known:
-            draft.values[field] = text
+        if field and not offers[name]:
+            draft.body[field] = text
         elif not field or taken_text is None:
             draft.unsupported(name)
         else:
-            draft.values[field] = taken_text
+            draft.body[field] = taken_text
             if taken_text.casefold() != text.casefold():
                 draft.adjusted(name, text, taken_text)
     if size and not in_pixels:
-        _size_by_shape(draft, mapping, offers, size)
+        offered = nearest_size(size, draft.property(mapping.get("size", "")).get("enum", ()))
+        if offered is None:
+            _size_by_shape(draft, mapping, offers, size)
+            return
+        draft.body[mapping["size"]] = offered
+        if pixels(offered) != size:
+            draft.adjusted("size", wished["size"], offered)
 
 
-def _size_by_shape(draft: Draft, mapping: Mapping[str, str], offers: Mapping[str, Any], size: tuple[int, int]) -> None:
+def _size_by_shape(
+    draft: ReplicateDraft, mapping: Mapping[str, str], offers: Mapping[str, Any], size: tuple[int, int]
+) -> None:
     """A size for a model that knows only shapes and numbers of lines."""
     width, height = size
     shape = nearest_ratio(width / height, offers["aspect_ratio"])
     count = nearest_lines(min(size), offers["resolution"])
     taken = {mapping.get("aspect_ratio", ""): shape, mapping.get("resolution", ""): count}
-    added = {field: value for field, value in taken.items() if field and value and field not in draft.values}
+    added = {field: value for field, value in taken.items() if field and value and field not in draft.body}
     if not added:
         draft.unsupported("size")
         return
-    draft.values.update(added)
+    draft.body.update(added)
     exact = shape and count and ratio(shape) == width / height and lines(count) == min(size) and len(added) == 2
     if not exact:
         draft.adjusted("size", f"{width}x{height}", " and ".join(added.values()))
 
 
-def _words(draft: Draft, inputs: TextInputs, mapping: Mapping[str, str]) -> None:
+def _words(draft: ReplicateDraft, inputs: TextInputs, mapping: Mapping[str, str]) -> None:
     """What a text model is asked in words, because it has no field for it."""
     if inputs.messages:
         raise CapabilityUnsupportedError(f"{draft.ref} takes a prompt and no messages", ref=draft.ref)
@@ -216,19 +227,23 @@ def _words(draft: Draft, inputs: TextInputs, mapping: Mapping[str, str]) -> None
         schema = json.dumps(inputs.output_schema, ensure_ascii=False, sort_keys=True)
         told = f"Answer with JSON alone, without a code fence, valid under this JSON Schema:\n{schema}"
         field = mapping.get("prompt", "prompt")
-        draft.values[field] = f"{draft.values.get(field, '')}\n\n{told}"
-        draft.emulated("output_schema", "it was asked for in the prompt, and the answer is checked")
+        draft.body[field] = f"{draft.body.get(field, '')}\n\n{told}"
+        draft.emulated(
+            "output_schema", "has no output_schema: it was asked for in the prompt, and the answer is checked"
+        )
 
 
-def _expected(draft: Draft, mapping: Mapping[str, str]) -> Expected:
+def _expected(draft: ReplicateDraft, mapping: Mapping[str, str]) -> Expected:
     job = draft.job
     if job.operation in (Operation.TEXT_GENERATE, Operation.AUDIO_TRANSCRIBE):
         schema = getattr(job.inputs, "output_schema", None)
-        return Expected("text", "text/plain") if schema is None else Expected("json", "application/json", schema=schema)
+        if schema is None and job.model.output != "application/json":
+            return Expected("text", "text/plain")
+        return Expected("json", "application/json", schema=schema)
     media_type = job.model.output.partition("[")[0] or _MADE[job.operation]
     if media_type == "application/json":
         return Expected("json", media_type)
-    named_type = _TYPES.get(str(draft.value(mapping.get("format", ""))).lower(), media_type)
+    named_type = FILE_TYPES.get(str(draft.value(mapping.get("format", ""))).lower(), media_type)
     if named_type.partition("/")[0] == media_type.partition("/")[0]:
         media_type = named_type
 
@@ -237,7 +252,7 @@ def _expected(draft: Draft, mapping: Mapping[str, str]) -> Expected:
         return value if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else None
 
     sides: list[int | None] = [None, None]
-    if draft.value("size") == "custom" or (not draft.schema.known and "width" in draft.values):
+    if draft.value("size") == "custom" or ("width" in draft.body and draft.value("size") is None):
         sides = [value if isinstance(value := draft.value(side), int) else None for side in ("width", "height")]
     sound = draft.value(mapping.get("generate_audio", ""))
     return Expected(
@@ -251,11 +266,11 @@ def _expected(draft: Draft, mapping: Mapping[str, str]) -> Expected:
     )
 
 
-def _units(draft: Draft, expected: Expected) -> dict[str, float]:
+def _units(draft: ReplicateDraft, mapping: Mapping[str, str], expected: Expected) -> dict[str, float]:
     """What the prices count. `data.priced_by` names a field each of whose values has a price of its own."""
     match draft.job.operation:
         case Operation.IMAGE_GENERATE:
-            most = draft.value("max_images")
+            most = draft.value(mapping.get("count", ""))
             return {"image": float(most if isinstance(most, int) else 1)}
         case Operation.VIDEO_GENERATE:
             seconds = expected.duration

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["lines", "named", "nearest_lines", "nearest_number", "nearest_ratio", "pixels", "ratio"]
+__all__ = ["lines", "named", "nearest_lines", "nearest_number", "nearest_ratio", "nearest_size", "pixels", "ratio"]
 
 _RATIO = re.compile(r"(\d{1,5}(?:\.\d{1,3})?):(\d{1,5}(?:\.\d{1,3})?)")
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -39,6 +39,18 @@ def nearest_lines(wish: float, offered: Sequence[object]) -> str | None:
     """The resolution nearest in its number of lines; None when none is offered."""
     known = {each: count for each in offered if isinstance(each, str) and (count := lines(each))}
     return min(known, key=lambda each: abs(math.log(known[each] / wish))) if known else None
+
+
+def nearest_size(wish: tuple[int, int], offered: Sequence[object]) -> str | None:
+    """The `WIDTHxHEIGHT` nearest in shape, then in its number of pixels; None when none is offered."""
+
+    def distance(each: str) -> tuple[float, float]:
+        width, height = known[each]
+        shape = abs(math.log(width * wish[1] / (height * wish[0])))
+        return round(shape, 3), abs(math.log(width * height / (wish[0] * wish[1])))
+
+    known = {each: size for each in offered if isinstance(each, str) and (size := pixels(each))}
+    return min(known, key=distance) if known else None
 
 
 def named(wish: str, offered: Sequence[object]) -> str | None:

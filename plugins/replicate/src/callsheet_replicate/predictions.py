@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
@@ -11,17 +12,23 @@ from callsheet.plugin import (
     Job,
     JobContext,
     JobResult,
+    ModelDescription,
+    ProviderContext,
     ProviderRequest,
     Receipt,
     RemoteState,
     RemoteStatus,
     Sent,
+    StreamEvent,
+    WebhookNotice,
 )
-from callsheet_replicate.api import Address, ask, create, with_files
+from callsheet_replicate.api import ask, create, create_path, headers, json_object, with_files
 from callsheet_replicate.errors import malformed, prediction_error
 from callsheet_replicate.lookup import lost_prediction
 from callsheet_replicate.mapping import prediction_request
 from callsheet_replicate.outputs import collected
+from callsheet_replicate.streams import text_deltas
+from callsheet_replicate.webhooks import WebhookReader, ordered
 
 __all__ = ["PredictionHandler"]
 
@@ -37,22 +44,30 @@ _STATES: Mapping[str, RemoteState] = {
 class PredictionHandler:
     """Every model of Replicate."""
 
+    def __init__(self) -> None:
+        self._webhooks = WebhookReader()
+
     def prepare(self, job: Job) -> ProviderRequest:
         """Raises InvalidRequestError, CapabilityUnsupportedError for files that the model does not take."""
         return prediction_request(job)
 
     async def submit(self, request: ProviderRequest, context: JobContext) -> Receipt:
         """Start the prediction. Files are uploaded before it; a failure of that has cost nothing."""
-        body = await with_files(request.body, context)
-        prediction = await create(context, Address(request.ref.model).path, body)
-        job_id = prediction.get("id")
-        if not isinstance(job_id, str) or not job_id:
-            raise malformed("took the job and gave no id for it", context, sent=Sent.UNKNOWN)
-        return _receipt(job_id, request, context)
+        return (await _created(request, context))[0]
+
+    async def stream(self, request: ProviderRequest, context: JobContext) -> AsyncIterator[StreamEvent | Receipt]:
+        """The receipt, then a text in pieces where the vendor streams it: what is missing comes with the prediction."""
+        receipt, prediction = await _created(request, context)
+        yield receipt
+        if request.expects[0].kind == "text":
+            async with aclosing(text_deltas(prediction, context)) as deltas:
+                async for delta in deltas:
+                    yield delta
 
     async def poll(self, receipt: Receipt, context: JobContext) -> RemoteStatus:
         """Where the prediction stands. Raises JobFailedError, or ContentRejectedError for one that a filter stopped."""
-        return RemoteStatus(_state(await _prediction(receipt, context), context))
+        prediction = await _prediction(receipt, context)
+        return RemoteStatus(_state(prediction, context), answer=prediction)
 
     async def collect(self, receipt: Receipt, context: JobContext) -> JobResult:
         """Text, JSON, or the files in the blob store."""
@@ -60,7 +75,7 @@ class PredictionHandler:
         async def again() -> Mapping[str, Any]:
             return await _prediction(receipt, context)
 
-        prediction = await again()
+        prediction = context.answer if isinstance(context.answer, Mapping) else await again()
         state = _state(prediction, context)
         if state is not RemoteState.SUCCEEDED:
             raise malformed(f"has no output: the prediction is {prediction.get('status')}", context, sent=Sent.UNKNOWN)
@@ -83,6 +98,36 @@ class PredictionHandler:
         job_id = await lost_prediction(request, since, context)
         return None if job_id is None else _receipt(job_id, request, context)
 
+    async def read_webhook(self, headers: Mapping[str, str], body: bytes, context: ProviderContext) -> WebhookNotice:
+        """Whose prediction is over. Raises AccessDeniedError for what the vendor has not signed."""
+        return await self._webhooks.read(headers, body, context)
+
+    async def check_health(self, context: ProviderContext) -> None:
+        """Whose token it is costs nothing. Raises ProviderError, ConfigError."""
+        reply = await context.http.send("GET", "/account", headers=await headers(context))
+        json_object(reply, context, sent=Sent.NOT_SENT)
+
+    async def fetch_model(self, model: str, context: ProviderContext) -> Mapping[str, object]:
+        """The vendor's description of a model. Raises ModelNotFoundError, ProviderError, ConfigError."""
+        from callsheet_replicate.description import fetch_model
+
+        return await fetch_model(model, context)
+
+    def describe_model(self, model: str, document: Mapping[str, object]) -> ModelDescription:
+        """The row of a model by its description. Raises ConfigError for one that no row can be made of."""
+        from callsheet_replicate.description import describe_model
+
+        return describe_model(model, document)
+
+
+async def _created(request: ProviderRequest, context: JobContext) -> tuple[Receipt, Mapping[str, Any]]:
+    body = await with_files(request.body, context) | ordered(context)
+    prediction = await create(context, create_path(request), body)
+    job_id = prediction.get("id")
+    if not isinstance(job_id, str) or not job_id:
+        raise malformed("took the job and gave no id for it", context, sent=Sent.UNKNOWN)
+    return _receipt(job_id, request, context), prediction
+
 
 def _receipt(job_id: str, request: ProviderRequest, context: JobContext) -> Receipt:
     return Receipt(
@@ -93,7 +138,6 @@ def _receipt(job_id: str, request: ProviderRequest, context: JobContext) -> Rece
         request_digest=context.request_digest,
         expects=request.expects,
         created=context.clock(),
-        origin=context.job.ref.provider,
         state={"units": dict(request.units)},
     )
 
