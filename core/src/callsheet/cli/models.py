@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from callsheet.cli.commands import SuggestingGroup
 from callsheet.cli.options import complete_refs, json_option, project_option
 from callsheet.cli.prices import dated_prices, price_rows
 from callsheet.cli.terminal import Session, put, put_json, put_table, say
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
     from callsheet.discovery import Discovery
     from callsheet.models import ModelInfo
 
-__all__ = ["discover_project", "model", "models"]
+__all__ = ["discover_project", "models", "put_options", "show"]
 
-MAX_SCHEMA_BYTES = 4 << 20
 MAX_PRICES = 3
 
 
@@ -44,7 +42,7 @@ def models(
     """List the models that can be called; TEXT is part of the name, title or an alias."""
     discovery, catalog = discover_project(project)
     found = catalog.search(operation=operation, provider=provider, capability=capability, text=" ".join(text))
-    problems = [*discovery.problems, *catalog.provider_problems(), *catalog.problems()]
+    problems = [*discovery.problems, *catalog.provider_problems(), *catalog.own_problems(), *catalog.problems()]
     if session.json:
         put_json(session, {"models": [_row(info) for info in found], "problems": problems})
         return
@@ -60,12 +58,7 @@ def models(
         say(f"warning: {problem}")
 
 
-@click.group(cls=SuggestingGroup)
-def model() -> None:
-    """Show one model."""
-
-
-@model.command("show")
+@click.command()
 @click.argument("ref", shell_complete=complete_refs)
 @project_option
 @json_option
@@ -74,9 +67,9 @@ def show(session: Session, ref: str, project: Path | None) -> None:
     """Show what the model REF takes, makes and costs."""
     from callsheet.inputs import attribute_names
 
-    discovery, catalog = discover_project(project)
+    _, catalog = discover_project(project)
     info = catalog.describe(catalog.find(ref))
-    schema = _schema(info, discovery)
+    schema = _schema(info)
     if session.json:
         document = _row(info) | {
             "wire": info.wire,
@@ -105,10 +98,11 @@ def show(session: Session, ref: str, project: Path | None) -> None:
     for name, value in facts.items():
         if value:
             put(f"{name + ':':14}{value}")
-    _put_options(schema)
+    put_options(schema)
 
 
-def _put_options(schema: object) -> None:
+def put_options(schema: object) -> None:
+    """The fields of a model's own schema, as a table."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     if not isinstance(properties, dict) or not properties:
         return
@@ -130,8 +124,7 @@ def discover_project(project: Path | None) -> tuple[Discovery, Catalog]:
 
     settings = load_settings(find_project(project or Path.cwd()))
     discovery = discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
-    catalog = Catalog(discovery, models=settings.models, aliases=settings.aliases, providers=settings.providers)
-    return discovery, catalog
+    return discovery, Catalog.of(discovery, settings)
 
 
 def _price(info: ModelInfo) -> str:
@@ -154,16 +147,13 @@ def _row(info: ModelInfo) -> dict[str, object]:
     }
 
 
-def _schema(info: ModelInfo, discovery: Discovery) -> object:
-    """The model's JSON Schema out of its plugin's package data, or None."""
-    import json
+def _schema(info: ModelInfo) -> object:
+    """The model's JSON Schema, or None."""
+    from callsheet.errors import CallsheetError
+    from callsheet.model_schemas import input_schema
 
-    plugin = discovery.owner(info.provider)
-    if not info.schema or plugin is None or plugin.root is None:
-        return None
     try:
-        with (plugin.root / info.schema).open("rb") as file:
-            return json.loads(file.read(MAX_SCHEMA_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        say(f"warning: {plugin.label}: the schema {info.schema} cannot be read: {error}")
+        return input_schema(info).whole or None
+    except CallsheetError as error:
+        say(f"warning: {error}")
         return None
