@@ -6,26 +6,25 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from callsheet.accounts import refuse_other_account
 from callsheet.artifacts import Artifact
 from callsheet.batch_watch import ABORT_SECONDS
 from callsheet.batching import is_batch
-from callsheet.errors import CallsheetError, ErrorKind, Sent
+from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
 from callsheet.hookspecs import AbortCall
-from callsheet.inputs import blank_inputs
-from callsheet.jobs import AbortOutcome, Job, Receipt
-from callsheet.models import Mode, ModelRef, Operation
+from callsheet.jobs import AbortOutcome, Receipt
+from callsheet.orphans import bound_of, late_context, look_up, orphaned, take_over
 from callsheet.outputs import OutputFolder
-from callsheet.registry import BoundHandler
 from callsheet.runtime import Runtime
 from callsheet.storage import CallRecord, CallState, Failure, RunRecord
 from callsheet.stores.ledger import EventRow
 from callsheet.verification import later_run, rebuild_manifest
 
-__all__ = ["Cancellation", "StoppedCall", "cancel_run", "orphaned"]
+__all__ = ["Cancellation", "StoppedCall", "cancel_run", "stop_call"]
 
 LOOK_SECONDS = 0.5
 """How often the run of a living process is looked at until it has ended."""
-_LEFT = "the provider was told to stop and answered {outcome}: `callsheet resume {run}` asks for the result"
+_LEFT = "the provider was told to stop and answered {outcome}: `callsheet resume {again}` asks for the result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +78,6 @@ async def cancel_run(runtime: Runtime, run: str) -> Cancellation:
     return await _cancel_dead(runtime, record)
 
 
-async def orphaned(runtime: Runtime, call: CallRecord) -> bool:
-    """True when no living process works on an open call or waits for it."""
-    ledger = runtime.services.ledger
-    return not ledger.owner.is_alive(call.owner) and not await ledger.is_awaited(call.key)
-
-
 async def _cancel_dead(runtime: Runtime, record: RunRecord) -> Cancellation:
     ledger = runtime.services.ledger
     calls = await ledger.open_calls(record.id)
@@ -92,46 +85,46 @@ async def _cancel_dead(runtime: Runtime, record: RunRecord) -> Cancellation:
         return Cancellation(record, ())
     await ledger.reopen_run(record.id, ledger.owner.id)
     batches: dict[str, AbortOutcome] = {}
-    stopped = [await _stop(runtime, record, call, batches) for call in calls]
+    stopped = [await stop_call(runtime, call, batches) for call in calls]
     finished: EventRow = ("run.finished", "", {"status": "cancelled"})
     record = await ledger.finish_run(record.id, "cancelled", events=[finished])
     return Cancellation(record, tuple(stopped), notes=await _write_outputs(runtime, record))
 
 
-async def _stop(runtime: Runtime, record: RunRecord, call: CallRecord, batches: dict[str, AbortOutcome]) -> StoppedCall:
-    """Take over one call and end it, as far as that is possible. `batches` are those that were stopped already."""
+async def stop_call(runtime: Runtime, call: CallRecord, batches: dict[str, AbortOutcome]) -> StoppedCall:
+    """Take over one call and end it, as far as that is possible. `batches` are those that were stopped already.
+
+    A job whose receipt was lost is looked up first. What cannot be stopped stays open, to be asked for.
+    """
     ledger = runtime.services.ledger
     job_id = call.receipt.job_id if call.receipt is not None else ""
     if not await orphaned(runtime, call) or await _batch_held(runtime, call):
         return StoppedCall(call.job, call.ref, job_id, "held")
-    claim = await ledger.claim(
-        call.key,
-        ref=call.ref,
-        operation=call.operation,
-        job=call.job,
-        run=record.id,
-        request_digest=call.request_digest,
-        request=call.request,
-    )
+    claim = await take_over(ledger, call)
     if claim.verdict == "done":
         return StoppedCall(call.job, call.ref, job_id, AbortOutcome.ALREADY_FINISHED.value)
     if claim.verdict in ("held", "unknown"):
         return StoppedCall(call.job, call.ref, job_id, claim.verdict)
     taken, about = claim.record, {"key": call.key, "ref": call.ref}
     if taken.state is CallState.CLAIMED:
-        detail = {**about, "detail": "the run was cancelled before this was sent"}
+        detail = {**about, "detail": "cancelled before this was sent"}
         await ledger.release(taken.key, taken.epoch, events=[("job.cancelled", call.job, detail)])
         return StoppedCall(call.job, call.ref, job_id, "not_sent")
     try:
-        if taken.receipt is None or not taken.receipt.job_id:
-            text = f"the process that sent it died before the answer: `callsheet resume {record.id}` asks the provider"
-            lost = {**about, "kind": ErrorKind.JOB_LOST.value, "sent": Sent.UNKNOWN.value, "message": text}
-            await ledger.append(record.id, [("job.unknown", call.job, lost)])
-            return StoppedCall(call.job, call.ref, job_id, AbortOutcome.UNKNOWN.value)
-        outcome = batches.get(taken.receipt.key) or await _abort(runtime, record, taken, taken.receipt)
+        if not job_id:
+            taken = await look_up(runtime.services, await bound_of(runtime, taken), taken)
+            if taken.state.final:
+                ended = "not_sent" if taken.result is None else AbortOutcome.ALREADY_FINISHED.value
+                return StoppedCall(call.job, call.ref, job_id, ended)
+        assert taken.receipt is not None
+        outcome = batches.get(taken.receipt.key) or await _abort(runtime, taken, taken.receipt)
         batches[taken.receipt.key] = outcome
-        await _record(runtime, taken, outcome, {**about, "outcome": outcome.value, "job_id": job_id})
-        return StoppedCall(call.job, call.ref, job_id, outcome.value)
+        await _record(runtime, taken, outcome, {**about, "outcome": outcome.value, "job_id": taken.receipt.job_id})
+        return StoppedCall(call.job, call.ref, taken.receipt.job_id, outcome.value)
+    except CallsheetError as error:
+        lost = {**about, "kind": ErrorKind.JOB_LOST.value, "sent": Sent.UNKNOWN.value, "message": str(error)}
+        await ledger.append(call.run, [("job.unknown", call.job, lost)])
+        return StoppedCall(call.job, call.ref, job_id, AbortOutcome.UNKNOWN.value)
     finally:
         await ledger.let_go(taken.key, taken.epoch)
 
@@ -146,38 +139,20 @@ async def _batch_held(runtime: Runtime, call: CallRecord) -> bool:
     return any([not await orphaned(runtime, each) for each in wanted])
 
 
-async def _abort(runtime: Runtime, record: RunRecord, call: CallRecord, receipt: Receipt) -> AbortOutcome:
+async def _abort(runtime: Runtime, call: CallRecord, receipt: Receipt) -> AbortOutcome:
+    """What the provider said. Raises ConfigError for a job of another account."""
     services = runtime.services
-
-    async def accepted(_request_id: str) -> None:
-        """The job was accepted long ago."""
-
     try:
-        bound = _bound(runtime, record, call)
-        await runtime.warm_start([bound])
-        job = Job(call.job, receipt.ref, bound.info, receipt.operation, blank_inputs(receipt.operation))
-        context = services.context(
-            bound,
-            job,
-            key=receipt.key,
-            request_digest=receipt.request_digest,
-            sample=0,
-            attempt=call.epoch,
-            accepted=accepted,
-        )
+        bound = await bound_of(runtime, call)
+        context = late_context(services, bound, call, receipt)
         async with asyncio.timeout(ABORT_SECONDS):
             return await services.host.abort(AbortCall(bound.handler, receipt, context, bound.simulated))
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises here, the receipt must stay
+        if isinstance(error, ProviderError):
+            await refuse_other_account(receipt, context, error)
         text = services.redactor.text(f"{type(error).__name__}: {error}")
         services.log.warning("job.abort_failed", job=call.job, error=text)
         return AbortOutcome.UNKNOWN
-
-
-def _bound(runtime: Runtime, record: RunRecord, call: CallRecord) -> BoundHandler:
-    mocked = record.request.get("mock")
-    names = mocked if isinstance(mocked, list) else []
-    mode = Mode.MOCK if record.mode == "mock" or call.job.partition("[")[0] in names else Mode.LIVE
-    return runtime.registry.resolve(ModelRef.parse(call.ref), Operation(call.operation), mode)
 
 
 async def _record(runtime: Runtime, call: CallRecord, outcome: AbortOutcome, about: dict[str, object]) -> None:
@@ -185,10 +160,10 @@ async def _record(runtime: Runtime, call: CallRecord, outcome: AbortOutcome, abo
     aborted: EventRow = ("job.aborted", call.job, about)
     if outcome is AbortOutcome.STOPPED:
         failure = Failure(ErrorKind.CANCELLED.value, Sent.FINISHED.value, "cancelled; the provider stopped the job")
-        ended: EventRow = ("job.cancelled", call.job, {**about, "detail": "the run was cancelled"})
+        ended: EventRow = ("job.cancelled", call.job, {**about, "detail": "cancelled"})
         await ledger.advance(call.key, call.epoch, CallState.FAILED, failure=failure, events=[aborted, ended])
         return
-    text = _LEFT.format(outcome=outcome.value, run=call.run)
+    text = _LEFT.format(outcome=outcome.value, again=call.run or about["job_id"])
     left = {**about, "kind": ErrorKind.TIMEOUT.value, "sent": Sent.UNKNOWN.value, "message": text}
     await ledger.append(call.run, [aborted, ("job.pending", call.job, left)])
 

@@ -5,27 +5,28 @@ from __future__ import annotations
 from callsheet.batch_watch import batch_context, batch_handler, outcome_of
 from callsheet.batching import is_batch
 from callsheet.digests import json_ready
-from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderError, Sent
-from callsheet.failures import failure_of
+from callsheet.errors import ConfigError, ErrorKind, PluginError, ProviderError, Sent
 from callsheet.handler import BatchItem, RemoteJobs
 from callsheet.inputs import blank_inputs
-from callsheet.jobs import CallWarning, Job, JobResult, ProviderRequest, Receipt, WarningKind
-from callsheet.models import ModelRef, Operation
+from callsheet.jobs import CallWarning, Job, JobResult, Receipt, WarningKind
+from callsheet.orphans import late_context, record_end, record_result, request_of, take_over
 from callsheet.registry import BoundHandler
-from callsheet.result_check import check_result
 from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState
-from callsheet.stores.ledger import Claim, NewCall
-from callsheet.stores.records import decode_expects, encode_mapping
+from callsheet.stores.ledger import Claim
 from callsheet.waiting import RemoteWaiter
 
-__all__ = ["settle_receipt"]
+__all__ = ["HeldError", "settle_receipt"]
+
+
+class HeldError(ConfigError):
+    """Somebody else works on the call: another process, or another task of this one."""
 
 
 async def settle_receipt(services: Services, bound: BoundHandler, receipt: Receipt) -> JobResult:
     """Wait for the job, collect it, and record it under the receipt's key. Never submits anything.
 
-    Raises ConfigError while another process waits for it, ProviderError as the job ended.
+    Raises HeldError while somebody else waits for it, ProviderError as the job ended.
     """
     if receipt.version != 1:
         raise ConfigError(f"the receipt is of version {receipt.version}, this callsheet reads version 1: upgrade it")
@@ -38,26 +39,20 @@ async def settle_receipt(services: Services, bound: BoundHandler, receipt: Recei
     if claim.verdict == "done":
         assert claim.record.result is not None
         return claim.record.result
-    epoch = claim.record.epoch
-    job = Job(receipt.key[:12], receipt.ref, bound.info, receipt.operation, blank_inputs(receipt.operation))
-
-    async def accepted(_request_id: str) -> None:
-        """A receipt's job was accepted long ago."""
-
-    context = services.context(
-        bound, job, key=receipt.key, request_digest=receipt.request_digest, sample=0, attempt=epoch, accepted=accepted
-    )
+    call = claim.record
+    context = late_context(services, bound, call, receipt)
     try:
-        result = await RemoteWaiter(handler, context, services.sleep).result(receipt)
-        check_result(receipt.expects, result, services.blobs, str(receipt.ref), receipt.operation)
-        await services.ledger.advance(receipt.key, epoch, CallState.SUCCEEDED, result=result)
+        with services.telemetry.attempt(bound, context.job, call.epoch) as trace:
+            result = await RemoteWaiter(handler, context, services, services.naps.of(receipt)).result(receipt)
+            cost = await record_result(services, bound, call, receipt.expects, result)
+            trace.gave(result, lambda _: cost)
     except ProviderError as error:
-        if error.sent is Sent.FINISHED:
-            await _failed(services, receipt, epoch, error)
+        if error.sent is Sent.FINISHED or error.kind is ErrorKind.JOB_LOST:
+            await record_end(services, call, error)
         raise
     finally:
         # A call that has ended stays as it is; any other is left to whoever asks next.
-        await services.ledger.let_go(receipt.key, epoch)
+        await services.ledger.let_go(call.key, call.epoch)
     return result
 
 
@@ -72,18 +67,21 @@ async def _settle_batch(services: Services, bound: BoundHandler, receipt: Receip
         raise ConfigError(text)
     handler = batch_handler(bound)
     ended: dict[str, JobResult | ProviderError] = {c.key: c.result for c in calls if c.result is not None}
-    claims = {c.key: await _take_over(services, c, receipt) for c in calls if not c.state.final}
-    items = [BatchItem(claim.key, _request_of(claim)) for claim in claims.values()]
+    claims: dict[str, CallRecord] = {}
     job = Job(receipt.key[:12], receipt.ref, bound.info, receipt.operation, blank_inputs(receipt.operation))
     context = batch_context(services, bound, job, receipt.key)
     try:
+        for call in calls:
+            if not call.state.final:
+                claims[call.key] = await _take_over(services, call, receipt)
+        items = [BatchItem(claim.key, request_of(claim)) for claim in claims.values()]
         if items:
-            waiter = RemoteWaiter(handler, context, services.sleep)
+            waiter = RemoteWaiter(handler, context, services, services.naps.of(receipt))
             await waiter.over(receipt)
-            answers = await waiter.patiently(lambda: handler.collect_batch(receipt, items, context))
+            answers = await waiter.patiently(receipt, lambda: handler.collect_batch(receipt, items, context))
             for item in items:
                 outcome = ended[item.key] = outcome_of(bound, receipt, answers.get(item.key))
-                await _record(services, claims[item.key], item, outcome)
+                await _record(services, bound, claims[item.key], item, outcome)
     finally:
         for claim in claims.values():
             await services.ledger.let_go(claim.key, claim.epoch)
@@ -96,47 +94,42 @@ async def _settle_batch(services: Services, bound: BoundHandler, receipt: Receip
 
 
 async def _take_over(services: Services, call: CallRecord, receipt: Receipt) -> CallRecord:
-    given = (call.ref, call.operation, call.job, call.run, call.request_digest, encode_mapping(call.request))
-    claim = (await services.ledger.claim_many([(NewCall(call.key, *given), ())]))[0]
+    claim = await take_over(services.ledger, call)
     if claim.verdict != "taken_over":
-        raise ConfigError(f"another process of this project waits for {receipt.ref} batch {receipt.job_id} already")
+        raise HeldError(f"another process of this project waits for {receipt.ref} batch {receipt.job_id} already")
     if claim.record.state is not CallState.SUBMITTED:
         await services.ledger.advance(call.key, claim.record.epoch, CallState.SUBMITTED, receipt=receipt)
     return claim.record
 
 
-def _request_of(call: CallRecord) -> ProviderRequest:
-    """The call's request as the ledger has it; files are their digests."""
-    body, expects = call.request.get("body"), call.request.get("expects")
-    ref, operation = ModelRef.parse(call.ref), Operation(call.operation)
-    return ProviderRequest(ref, operation, body if isinstance(body, dict) else {}, decode_expects(expects))
-
-
-async def _record(services: Services, call: CallRecord, item: BatchItem, outcome: JobResult | ProviderError) -> None:
+async def _record(
+    services: Services, bound: BoundHandler, call: CallRecord, item: BatchItem, outcome: JobResult | ProviderError
+) -> None:
     try:
         if isinstance(outcome, ProviderError):
             raise outcome
-        check_result(item.request.expects, outcome, services.blobs, call.ref, item.request.operation)
-        await services.ledger.advance(call.key, call.epoch, CallState.SUCCEEDED, result=outcome)
+        await record_result(services, bound, call, item.request.expects, outcome)
     except ProviderError as error:
-        failure = failure_of(error, services.redactor.text)
-        state = CallState.UNKNOWN if error.sent is Sent.UNKNOWN else CallState.FAILED
-        await services.ledger.advance(call.key, call.epoch, state, failure=failure)
+        await record_end(services, call, error)
 
 
 async def _claim(services: Services, bound: BoundHandler, receipt: Receipt) -> Claim:
     ledger = services.ledger
-    claim = await ledger.claim(
-        receipt.key,
-        ref=str(receipt.ref),
-        operation=receipt.operation.value,
-        job=receipt.key[:12],
-        run="",
-        request_digest=receipt.request_digest,
-        request={"expects": json_ready(receipt.expects)},
-    )
+    known = await ledger.get(receipt.key)
+    if known is not None:
+        claim = await take_over(ledger, known)
+    else:
+        claim = await ledger.claim(
+            receipt.key,
+            ref=str(receipt.ref),
+            operation=receipt.operation.value,
+            job=receipt.key[:12],
+            run="",
+            request_digest=receipt.request_digest,
+            request={"expects": json_ready(receipt.expects)},
+        )
     if claim.verdict in ("held", "mine"):
-        raise ConfigError(f"another process of this project waits for {receipt.ref} job {receipt.job_id} already")
+        raise HeldError(f"another process of this project waits for {receipt.ref} job {receipt.job_id} already")
     if claim.verdict == "unknown":
         raise ConfigError("the ledger has this call as unknown: run its sheet with --on-unknown retry to decide")
     if claim.verdict == "done":
@@ -144,11 +137,6 @@ async def _claim(services: Services, bound: BoundHandler, receipt: Receipt) -> C
     if claim.record.state is CallState.CLAIMED:
         await ledger.advance(receipt.key, claim.record.epoch, CallState.SENDING)
     if claim.record.state is not CallState.SUBMITTED:
-        event = ("job.adopted", receipt.key[:12], {"key": receipt.key, "ref": str(bound.ref), "job_id": receipt.job_id})
+        event = ("job.adopted", claim.record.job, {"key": receipt.key, "ref": str(bound.ref), "job_id": receipt.job_id})
         await ledger.advance(receipt.key, claim.record.epoch, CallState.SUBMITTED, receipt=receipt, events=[event])
     return claim
-
-
-async def _failed(services: Services, receipt: Receipt, epoch: int, error: CallsheetError) -> None:
-    failure = failure_of(error, services.redactor.text)
-    await services.ledger.advance(receipt.key, epoch, CallState.FAILED, failure=failure)

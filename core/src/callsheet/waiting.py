@@ -3,68 +3,92 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
+from callsheet.accounts import refuse_other_account
 from callsheet.context import JobContext
 from callsheet.errors import CallsheetError, ErrorKind, JobCancelledError, JobFailedError, ProviderError, Sent
 from callsheet.handler import Batches, FindsJobs, RemoteJobs
 from callsheet.jobs import JobResult, ProviderRequest, Receipt, RemoteState, RemoteStatus
+from callsheet.patience import FIRST_WAIT, LONGEST_WAIT, SPREAD, Patience, Sleep, spread
+from callsheet.services import Services
 
-__all__ = ["FIRST_WAIT", "LONGEST_WAIT", "PATIENCE", "RemoteWaiter", "looked_up"]
+__all__ = ["LONGEST_WISH", "POLLS_A_SECOND", "SHORTEST_WAIT", "RemoteWaiter", "looked_up"]
 
-FIRST_WAIT = 0.5
-"""Seconds before the second poll; each further wait is half as long again."""
-LONGEST_WAIT = 10.0
-PATIENCE = 12
-"""How many polls in a row may fail before the wait is given up; the receipt stays good."""
+SHORTEST_WAIT = 0.1
+"""For a plugin whose wish is to be asked again at once."""
+LONGEST_WISH = 60.0
+POLLS_A_SECOND = 40.0
+"""One provider is asked no oftener, however many of its jobs are waited for: vendors count, and each poll takes CPU."""
 
 T = TypeVar("T")
 
-_PASSING = frozenset({ErrorKind.CONNECTION_FAILED, ErrorKind.TIMEOUT, ErrorKind.OVERLOADED, ErrorKind.RATE_LIMITED})
-
 
 class RemoteWaiter:
-    """Polls one remote job (or batch) until it is final, then collects it."""
+    """Polls one remote job (or batch) until it is final, then collects it.
+
+    `nap` sleeps between two polls, and may end early (`services.naps`); after a failure, nobody asks earlier.
+    """
 
     def __init__(
-        self, handler: RemoteJobs | Batches, context: JobContext, sleep: Callable[[float], Awaitable[None]]
+        self, handler: RemoteJobs | Batches, context: JobContext, services: Services, nap: Sleep | None = None
     ) -> None:
         self._handler = handler
         self._context = context
-        self._sleep = sleep
+        self._services = services
+        self._nap = nap or services.sleep
+        self._patience = Patience(services.sleep, services.chance, self._warn)
 
     async def result(self, receipt: Receipt) -> JobResult:
         """The job's result. Raises JobFailedError or JobCancelledError for a job that ended otherwise.
 
         Any other ProviderError means that nobody could ask: the job may still run, and the receipt is still good.
         """
-        await self.over(receipt)
+        status = await self.over(receipt)
         assert isinstance(self._handler, RemoteJobs)
-        collect = self._handler.collect
-        return await self.patiently(lambda: collect(receipt, self._context))
+        collect, context = self._handler.collect, replace(self._context, answer=status.answer)
+        return await self.patiently(receipt, lambda: collect(receipt, context))
 
-    async def over(self, receipt: Receipt) -> None:
-        """Until the job has succeeded. Raises as `result` does."""
-        wait = FIRST_WAIT
-        while True:
-            status = await self.patiently(lambda: self._handler.poll(receipt, self._context))
-            if status.terminal:
-                return _check(receipt, status)
-            await self._sleep(min(status.poll_after, 60.0) if status.poll_after is not None else wait)
-            wait = min(wait * 1.5, LONGEST_WAIT)
+    async def over(self, receipt: Receipt) -> RemoteStatus:
+        """What the last poll said, when the job has succeeded. Raises as `result` does."""
+        waiting, provider, wait = self._services.waiting, receipt.ref.provider, FIRST_WAIT
+        waiting[provider] += 1
+        try:
+            while True:
+                status = await self.patiently(receipt, lambda: self._handler.poll(receipt, self._context))
+                if status.terminal:
+                    _check(receipt, status)
+                    return status
+                crowd = min(waiting[provider] / POLLS_A_SECOND, LONGEST_WISH)
+                if status.poll_after is None:
+                    await self._nap(spread(max(wait, crowd), self._services.chance(), early=SPREAD))
+                else:
+                    wish = min(max(SHORTEST_WAIT, status.poll_after), LONGEST_WISH)
+                    await self._nap(spread(max(wish, crowd), self._services.chance()))
+                wait = min(wait * 1.5, LONGEST_WAIT)
+        finally:
+            waiting[provider] -= 1
 
-    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer, asked for again while the failure is a passing one."""
-        for failures in range(1, PATIENCE + 1):
+    async def patiently(self, receipt: Receipt, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer, asked for again while the failure is a passing one; the receipt stays good when it is given up.
+
+        Raises ConfigError for a job that this key's account has not, because another one made it.
+        """
+
+        async def asked() -> T:
             try:
                 return await ask()
             except ProviderError as error:
+                await refuse_other_account(receipt, self._context, error)
                 if error.kind is ErrorKind.JOB_LOST and error.sent is Sent.REJECTED:
                     error.sent = Sent.UNKNOWN  # the question was refused; the job had been accepted
-                if error.kind not in _PASSING or failures == PATIENCE:
-                    raise
-                await self._sleep(error.retry_after or min(FIRST_WAIT * 2**failures, LONGEST_WAIT))
-        raise AssertionError("unreachable")
+                raise
+
+        return await self._patience.answer(asked)
+
+    def _warn(self, event: str, **about: object) -> None:
+        self._context.log.warning(event, **about)
 
 
 async def looked_up(
