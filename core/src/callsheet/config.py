@@ -1,28 +1,53 @@
-"""The project's configuration file, `callsheet.toml`."""
+"""The configuration: the project's file, `callsheet.toml`, over the user's own, key by key."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from callsheet.errors import CallsheetError, ConfigError
+from callsheet.config_tables import TABLES, file_values
+from callsheet.errors import ConfigError
 from callsheet.models import ModelInfo
-from callsheet.plugin_manifest import PROVIDER_NAME, model_row
-from callsheet.settings import ProviderSettings, Settings
-from callsheet.toml_tables import Table, plain, quoted, read_toml, url_problem
+from callsheet.own_models import MODELS, checked_row, own_models, own_row
+from callsheet.policies import Policies
+from callsheet.policy_tables import policies_of
+from callsheet.settings import Key, ProviderSettings, SecretSettings, Settings
+from callsheet.toml_tables import Table, plain, read_toml
+from callsheet.user_folders import user_folder
 
-__all__ = ["CONFIG_NAME", "find_project", "load_settings"]
+__all__ = [
+    "CONFIG_NAME",
+    "Configuration",
+    "find_project",
+    "load_settings",
+    "read_configuration",
+    "settings_of",
+    "user_config",
+]
 
 CONFIG_NAME = "callsheet.toml"
 MAX_BYTES = 1 << 20
-MAX_CONCURRENCY = 1000
 
-_TOP = ("run", "plugins", "providers", "aliases", "models")
-_SECRET_KEYS = ("api_key", "apikey", "key", "token", "api_token", "password")
-_LENT_WIRE = re.compile(rf"{PROVIDER_NAME.pattern}:[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
-_SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+_DENY = ("plugins", "deny")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the files say: the value of each key, and the file (or files) where it stands.
+
+    `project` is the project's document; None without one.
+    """
+
+    values: Mapping[Key, Any] = field(default_factory=dict)
+    origins: Mapping[Key, str] = field(default_factory=dict)
+    project: Table | None = None
+
+    def below(self, *tables: str) -> dict[str, Any]:
+        """The values of one table, by their last key."""
+        depth = len(tables)
+        return {key[depth]: value for key, value in self.values.items() if key[:depth] == tables and len(key) > depth}
 
 
 def find_project(start: Path) -> Path:
@@ -31,99 +56,106 @@ def find_project(start: Path) -> Path:
     return next((each for each in (folder, *folder.parents) if (each / CONFIG_NAME).is_file()), folder)
 
 
-def load_settings(folder: Path) -> Settings:
-    """The settings in `folder`'s `callsheet.toml`; the defaults when there is none.
+def user_config() -> Path:
+    """The user's own file, which need not be there."""
+    return user_folder("config") / "config.toml"
+
+
+def read_configuration(folder: Path) -> Configuration:
+    """What the user's file and that of the project in `folder` say. Raises ConfigError with file, table and key."""
+    layers: list[tuple[str, Mapping[Key, Any]]] = []
+    mine, project = user_config(), folder / CONFIG_NAME
+    users, top = _document(mine), _document(project)
+    if users is not None:
+        if MODELS in users:
+            raise users.error(f"model rows of your own stand in files of the folder {plain(mine.parent / MODELS)}")
+        users.only(TABLES)
+        layers.append((str(mine), file_values(users, mine, of_user=True)))
+    if top is not None:
+        top.only((*TABLES, MODELS))
+        layers.append((str(project), file_values(top, project, of_user=False)))
+    return Configuration(*_merged(layers), project=top)
+
+
+def load_settings(folder: Path, defaults: Policies | None = None) -> Settings:
+    """The settings of the project in `folder`; the defaults where neither its file nor the user's says anything.
 
     Raises ConfigError that names file, table, key and, for an unknown key, the nearest known one.
     """
-    path = folder / CONFIG_NAME
-    if not path.is_file():
-        return Settings()
-    top = Table(read_toml(path, limit=MAX_BYTES, fail=_fail), plain(path), _fail)
-    top.only(_TOP)
-    run, plugins = top.table("run"), top.table("plugins")
-    run.only(("concurrency", "salt"))
-    plugins.only(("allow", "deny", "pins"))
-    providers = _providers(top.table("providers"))
+    return settings_of(read_configuration(folder), folder, defaults)
+
+
+def settings_of(configuration: Configuration, folder: Path, defaults: Policies | None = None) -> Settings:
+    """The settings that the configuration of the project in `folder` makes. Raises ConfigError."""
+    run, plugins = configuration.below("run"), configuration.below("plugins")
+    providers = _providers(configuration)
+    top, path = configuration.project, folder / CONFIG_NAME
+    here = {} if top is None else _models(top, path, providers)
+    own = own_models(folder, providers)
     return Settings(
-        concurrency=run.whole("concurrency", least=1, most=MAX_CONCURRENCY) or Settings().concurrency,
-        salt=run.text("salt"),
-        allow=frozenset(plugins.texts("allow")) if "allow" in plugins else None,
-        deny=frozenset(plugins.texts("deny")),
-        pins=plugins.pairs("pins"),
+        concurrency=run.get("concurrency", Settings().concurrency),
+        salt=run.get("salt", ""),
+        allow=frozenset(plugins["allow"]) if "allow" in plugins else None,
+        deny=frozenset(plugins.get("deny", ())),
+        pins=configuration.below("plugins", "pins"),
         providers=providers,
-        aliases=_aliases(top.table("aliases")),
-        models=_models(top, path, providers),
-        origin=str(path),
+        aliases=configuration.below("aliases"),
+        models=tuple({**own.models, **here}.values()),
+        wrong_models={name: why for name, why in own.wrong.items() if name not in here},
+        unread_models=own.unread,
+        policies=policies_of(configuration.values, defaults or Policies()),
+        secrets=_secrets(configuration),
+        origin="" if top is None else str(path),
+        origins=configuration.origins,
     )
 
 
-def _fail(message: str) -> CallsheetError:
-    return ConfigError(message)
+def _document(path: Path) -> Table | None:
+    if not path.is_file():
+        return None
+    return Table(read_toml(path, limit=MAX_BYTES, fail=ConfigError), plain(path), ConfigError)
 
 
-def _providers(table: Table) -> Mapping[str, ProviderSettings]:
-    settings = {}
-    for name in table.values:
-        if not PROVIDER_NAME.fullmatch(name):
-            raise table.error(f"{quoted(name)} is not a provider's name: lower-case letters, digits, dots and dashes")
-        one = table.table(name)
-        for key in one.values:
-            if key.lower() in _SECRET_KEYS:
-                what = "secrets come from the environment, never from this file"
-                raise one.error(f'{key!r} does not belong here: {what} (secret = "NAME" says which variable)')
-        one.only(("base_url", "wire", "secret"))
-        base_url = one.text("base_url").rstrip("/")
-        problem = url_problem(base_url) if base_url else ""
-        if problem:
-            raise one.error(f"base_url {problem}")
-        settings[name] = ProviderSettings(base_url, _wire(one, name, base_url), _secret(one))
-    return settings
+def _merged(layers: Iterable[tuple[str, Mapping[Key, Any]]]) -> tuple[dict[Key, Any], dict[Key, str]]:
+    """Each layer over those before it; but a plugin that one of them denies stays denied."""
+    values: dict[Key, Any] = {}
+    origins: dict[Key, str] = {}
+    for origin, layer in layers:
+        for key, value in layer.items():
+            both = key == _DENY and key in values
+            values[key] = tuple(dict.fromkeys((*values[key], *value))) if both else value
+            origins[key] = f"{origins[key]} and {origin}" if both else origin
+    return values, origins
 
 
-def _wire(table: Table, name: str, base_url: str) -> str:
-    wire = table.text("wire", form=_LENT_WIRE, wanted="provider:wire, the wire of an installed plugin")
-    if wire.partition(":")[0] == name:
-        raise table.error(f"wire = {quoted(wire)} is a wire of its own: name the plugin that lends it")
-    if wire and not base_url:
-        raise table.error("a provider with a lent wire needs its base_url, for example https://api.example.com/v1")
-    return wire
+def _providers(configuration: Configuration) -> dict[str, ProviderSettings]:
+    providers = {}
+    for name in configuration.below("providers"):
+        said = configuration.below("providers", name)
+        lent = "secret" if said.get("secret") else "wire"
+        where = f"{plain(configuration.origins.get(('providers', name, lent), ''))}: [providers]: [{name}]"
+        if said.get("wire") and not said.get("base_url"):
+            what = "a provider with a lent wire needs its base_url, for example https://api.example.com/v1"
+            raise ConfigError(f"{where}: {what}")
+        if said.get("secret") and not said.get("wire"):
+            raise ConfigError(f"{where}: secret goes with wire; an installed plugin says itself which secret it needs")
+        providers[name] = ProviderSettings(**said)
+    return providers
 
 
-def _secret(table: Table) -> str:
-    secret = table.values.get("secret", "")
-    if secret and not (isinstance(secret, str) and _SECRET_NAME.fullmatch(secret)):
-        # What stands here may be the key itself: it is not shown.
-        raise table.error(
-            "secret must be the name of an environment variable like EXAMPLE_API_KEY, never the key itself"
-        )
-    if secret and "wire" not in table:
-        raise table.error("secret goes with wire; an installed plugin says itself which secret it needs")
-    return str(secret)
+def _secrets(configuration: Configuration) -> SecretSettings:
+    said = configuration.below("secrets")
+    return SecretSettings(
+        said.get("env_file", ""), said.get("keyring", False), configuration.below("secrets", "commands")
+    )
 
 
-def _aliases(table: Table) -> Mapping[str, str]:
-    aliases = {name: table.text(name) for name in table.values}
-    for name, target in aliases.items():
-        if not name or any(c.isspace() or c in ":@" for c in name):
-            raise table.error(f"{quoted(name)} cannot be an alias: no spaces, colons and @")
-        if not target.strip():
-            raise table.error(f'{name} must name a model, for example {name} = "provider:model"')
-    return aliases
-
-
-def _models(top: Table, path: Path, providers: Mapping[str, ProviderSettings]) -> tuple[ModelInfo, ...]:
+def _models(top: Table, path: Path, providers: Mapping[str, ProviderSettings]) -> dict[str, ModelInfo]:
     models: dict[str, ModelInfo] = {}
-    for row in top.tables("models"):
-        provider = row.text("provider", form=PROVIDER_NAME, wanted="lower-case letters, digits, dots and dashes")
-        if not provider:
-            raise row.error("needs a provider: the name before the colon in provider:model")
-        raw = {key: value for key, value in row.values.items() if key != "provider"}
-        info = model_row(raw, provider, "", file=str(path))
-        lent = providers.get(provider, ProviderSettings()).wire
-        if lent and ":" not in info.wire:
-            info = replace(info, wire=f"{lent.partition(':')[0]}:{info.wire}" if info.wire else lent)
+    for table in top.tables(MODELS):
+        row = own_row(table, path)
+        info = checked_row(row, providers)
         if info.name in models:
-            raise row.error(f"{info.name} stands here twice: remove one of the two")
+            raise table.error(f"{info.name} stands here twice: remove one of the two")
         models[info.name] = info
-    return tuple(models.values())
+    return models
