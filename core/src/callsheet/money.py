@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 __all__ = ["FREE", "Cost", "PriceRow", "estimate", "total"]
 
@@ -69,7 +69,9 @@ class Cost:
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return "unknown"
-        return f"${_plain(self.low)}" if self.known else f"${_plain(self.low)}–{_plain(self.high)}"
+        if self.known:
+            return f"${_plain(self.low)}"
+        return f"${_plain(_short(self.low, ROUND_FLOOR))}–{_plain(_short(self.high, ROUND_CEILING))}"
 
 
 FREE = Cost.exactly(0)
@@ -79,6 +81,12 @@ def _plain(value: Decimal) -> str:
     text = f"{value.normalize():f}"
     whole, _, cents = text.partition(".")
     return f"{whole}.{cents:<02}" if cents else f"{whole}.00"
+
+
+def _short(value: Decimal, rounding: str) -> Decimal:
+    """An end of a range, in cents or with two digits: more of them would say nothing."""
+    digits = max(2, 1 - value.adjusted()) if value else 2
+    return value.quantize(Decimal(1).scaleb(-digits), rounding)
 
 
 def estimate(

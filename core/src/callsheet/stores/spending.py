@@ -1,0 +1,152 @@
+"""What was spent, and what is set aside for calls under way: money is whole billionths of a dollar here, rounded up.
+
+A reservation is made before a call is sent and goes with the attempt that tells what it cost, in one transaction; one whose
+cost nobody knows keeps the sum that was set aside. Nothing is set aside any more for a call of which nothing was sent when
+its process died; what was sent may be paid for, whoever is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from typing import Literal, NamedTuple
+
+from callsheet.money import Cost
+from callsheet.stores.owners import Owner
+from callsheet.stores.records import decode_cost
+from callsheet.stores.writer import Turn, Writer
+
+__all__ = ["Bounds", "PaidAttempt", "Reservation", "Room", "Spending", "billionths"]
+
+_NANO = Decimal("1e-9")
+_OPEN = "('claimed', 'sending', 'accepted', 'submitted')"
+
+
+def billionths(usd: Decimal) -> int:
+    """A sum as the ledger adds it up."""
+    return int((usd / _NANO).to_integral_value(ROUND_CEILING))
+
+
+class Reservation(NamedTuple):
+    """The most that a call of a run may cost."""
+
+    key: str
+    run: str
+    nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that may be spent: by the reservation's run, and in the project from `since` on (seconds since the epoch)."""
+
+    run: int | None
+    day: int | None
+    since: float
+
+
+class Room(NamedTuple):
+    """The answer to a reservation: None where it was made, else the bound in its way, with what it stands at.
+
+    `moving`: enough of the reserved sum may be given back by calls under way.
+    """
+
+    bound: Literal["run", "day"] | None = None
+    spent: int = 0
+    reserved: int = 0
+    moving: bool = False
+
+
+class PaidAttempt(NamedTuple):
+    """An attempt that cost something, or of which nobody knows; `cost` None when the ledger is older than costs of failures."""
+
+    ref: str
+    run: str
+    job: str
+    ended: float
+    outcome: str
+    cost: Cost | None
+
+
+class Spending:
+    """The money of a ledger. Every change is durable when its method returns."""
+
+    def __init__(self, writer: Writer, owner: Owner, clock: Callable[[], float]) -> None:
+        self._writer = writer
+        self._owner = owner
+        self._clock = clock
+
+    async def reserve(self, wanted: Reservation, bounds: Bounds) -> Room:
+        """Set a sum aside, unless it exceeds a bound with what was spent and what others have set aside."""
+        now, alive = self._clock(), self._owner.is_alive
+        return await self._writer.submit(lambda turn: _reserve(turn, wanted, bounds, alive, now))
+
+    async def attempts(self, since: float = 0.0) -> list[PaidAttempt]:
+        """The attempts that ended since then, but for those that surely cost nothing; oldest first."""
+        return await self._writer.submit(lambda turn: _attempts(turn, since), writes=False)
+
+
+def settle(turn: Turn, key: str) -> int | None:
+    """What was set aside for a call whose attempt has ended, and is not any more."""
+    row = turn.db.execute("DELETE FROM reservations WHERE key = ? RETURNING nanos", (key,)).fetchall()
+    return row[0][0] if row else None
+
+
+def counted(cost: Cost | None) -> int | None:
+    """What a budget counts of a cost: its high end; None when nobody knows."""
+    return None if cost is None or cost.high is None else billionths(cost.high)
+
+
+def _reserve(turn: Turn, wanted: Reservation, bounds: Bounds, alive: Callable[[str], bool], now: float) -> Room:
+    pending = _pending(turn, wanted.key, alive)
+    for bound, most in (("run", bounds.run), ("day", bounds.day)):
+        if most is None:
+            continue
+        ours = [each for each in pending if (each.run == wanted.run if bound == "run" else each.at >= bounds.since)]
+        where, value = ("run = ?", wanted.run) if bound == "run" else ("ended >= ?", bounds.since)
+        query = f"SELECT coalesce(sum(nanos), 0) FROM attempts WHERE {where}"  # noqa: S608 - one of two constants
+        (spent,) = turn.db.execute(query, (value,)).fetchone()
+        reserved = sum(each.nanos for each in ours)
+        if spent + reserved + wanted.nanos > most:
+            stuck = sum(each.nanos for each in ours if not each.moving)
+            return Room("run" if bound == "run" else "day", spent, reserved, spent + stuck + wanted.nanos <= most)
+    turn.db.execute("INSERT OR REPLACE INTO reservations VALUES (?, ?, ?, ?)", (*wanted[:2], now, wanted.nanos))
+    return Room()
+
+
+class _Pending(NamedTuple):
+    run: str
+    at: float
+    nanos: int
+    moving: bool
+
+
+def _pending(turn: Turn, but: str, alive: Callable[[str], bool]) -> list[_Pending]:
+    """The reservations of other calls under way."""
+    turn.db.execute(
+        f"DELETE FROM reservations WHERE key NOT IN (SELECT key FROM calls WHERE state IN {_OPEN})"  # noqa: S608 - a constant
+    )
+    rows = turn.db.execute(
+        "SELECT r.run, r.at, r.nanos, c.state, c.owner FROM reservations r JOIN calls c USING (key) WHERE r.key <> ?",
+        (but,),
+    ).fetchall()
+    living = {owner: alive(owner) for owner in {row[4] for row in rows}}
+    return [
+        _Pending(run, at, nanos, living[owner])
+        for run, at, nanos, state, owner in rows
+        if living[owner] or state != "claimed"
+    ]
+
+
+def _attempts(turn: Turn, since: float) -> list[PaidAttempt]:
+    rows = turn.db.execute(
+        "SELECT a.ref, a.run, a.job, a.ended, a.outcome, a.cost FROM attempts a LEFT JOIN calls c USING (key) "
+        "WHERE a.ended >= ? AND coalesce(json_extract(c.request, '$.mode'), 'live') = 'live' "
+        "AND (a.nanos IS NULL OR a.nanos <> 0 OR a.outcome = 'succeeded') "
+        "AND (a.cost IS NOT NULL OR a.sent NOT IN ('not_sent', 'rejected')) ORDER BY a.id",
+        (since,),
+    )
+    return [
+        PaidAttempt(ref, run, job, ended, outcome, None if cost is None else decode_cost(cost))
+        for ref, run, job, ended, outcome, cost in rows
+    ]

@@ -1,0 +1,164 @@
+"""What was spent and what is set aside, in one ledger."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from decimal import Decimal
+
+import pytest
+
+from callsheet.artifacts import TextArtifact
+from callsheet.jobs import Attempt, JobResult
+from callsheet.models import ModelRef
+from callsheet.money import FREE, Cost
+from callsheet.storage import CallState, Failure
+from callsheet.stores import schema
+from callsheet.stores.ledger import Ledger
+from callsheet.stores.owners import Owner
+from callsheet.stores.records import encode_cost
+from callsheet.stores.spending import Bounds, Reservation, Room, billionths
+
+REF = ModelRef("acme", "clip")
+DOLLAR = 10**9
+
+
+async def claimed(ledger, key, run="r", **request) -> int:
+    """A call of ours, and its epoch."""
+    about = {"ref": str(REF), "operation": "video.generate", "job": f"{key}[0]", "run": run, "request_digest": "d"}
+    return (await ledger.claim(key, request=request, **about)).record.epoch
+
+
+async def reserve(ledger, key, usd, *, run="r", most=None, day=None, since=0.0) -> Room:
+    """Ask for some dollars."""
+    return await ledger.spending.reserve(Reservation(key, run, usd * DOLLAR), Bounds(most, day, since))
+
+
+def attempt(cost, outcome="succeeded", sent="", ended=100.0) -> Attempt:
+    """How an attempt ended."""
+    return Attempt(REF, 1, 90.0, ended, outcome, sent=sent, cost=cost)
+
+
+async def paid(ledger, key, cost, run="r", ended=100.0) -> None:
+    """A call that gave a result."""
+    epoch = await claimed(ledger, key, run)
+    await ledger.advance(key, epoch, CallState.SENDING)
+    result = JobResult((TextArtifact("x"),))
+    await ledger.advance(key, epoch, CallState.SUCCEEDED, result=result, attempt=attempt(cost, ended=ended))
+
+
+async def test_what_is_spent_and_set_aside_fills_a_bound(ledger):
+    """To the last cent and not beyond; who has asked before asks again for the same sum."""
+    await paid(ledger, "old", Cost.exactly(2))
+    for key in ("a", "b", "c"):
+        await claimed(ledger, key)
+    assert await reserve(ledger, "a", 3, most=10 * DOLLAR) == Room()
+    assert await reserve(ledger, "a", 3, most=5 * DOLLAR) == Room()
+    assert await reserve(ledger, "b", 5, most=10 * DOLLAR) == Room()
+    assert await reserve(ledger, "c", 1, most=10 * DOLLAR) == Room("run", 2 * DOLLAR, 8 * DOLLAR, moving=True)
+    assert await reserve(ledger, "c", 9, most=10 * DOLLAR) == Room("run", 2 * DOLLAR, 8 * DOLLAR, moving=False)
+
+
+async def test_a_run_and_a_day_are_counted_apart(ledger):
+    """Other runs do not count for a run; what ended before a day began does not count for it."""
+    await paid(ledger, "yesterday", Cost.exactly(4), run="r", ended=50.0)
+    await paid(ledger, "today", Cost.exactly(1), run="other", ended=150.0)
+    await claimed(ledger, "a")
+    assert (await reserve(ledger, "a", 1, most=4 * DOLLAR)).spent == 4 * DOLLAR
+    assert await reserve(ledger, "a", 1, day=DOLLAR, since=100.0) == Room("day", DOLLAR, 0)
+    assert await reserve(ledger, "a", 1, most=5 * DOLLAR, day=2 * DOLLAR, since=100.0) == Room()
+
+
+async def test_an_attempt_takes_the_place_of_its_reservation(ledger):
+    """By its cost where that is known, else by what was set aside; a call that surely cost nothing gives all back."""
+    room = {"most": 100 * DOLLAR}
+    for key, cost, spent in (("a", Cost.exactly(1), 1), ("b", Cost.unknown("?"), 6), ("c", FREE, 6)):
+        epoch = await claimed(ledger, key)
+        await reserve(ledger, key, 5, **room)
+        failure = Failure("job_failed", "finished", "no")
+        await ledger.advance(key, epoch, CallState.FAILED, failure=failure, attempt=attempt(cost, "failed"))
+        await claimed(ledger, "last")
+        told = await reserve(ledger, "last", 1, most=0)
+        assert (told.spent, told.reserved) == (spent * DOLLAR, 0), key
+
+
+async def test_what_dead_processes_set_aside(tmp_path):
+    """Of a call that was not sent it is free again; of one that was, it stays, and nobody waits for it."""
+    path, mine = tmp_path / "ledger.sqlite3", Owner.start(tmp_path)
+    dead = Owner.start(tmp_path)
+    async with await Ledger.open(path, dead) as ledger:
+        for key, sent in (("claimed", False), ("sent", True)):
+            epoch = await claimed(ledger, key)
+            await reserve(ledger, key, 5, most=100 * DOLLAR)
+            if sent:
+                await ledger.advance(key, epoch, CallState.SENDING)
+    async with await Ledger.open(path, mine) as ledger:
+        await claimed(ledger, "next")
+        assert await reserve(ledger, "next", 1, most=10 * DOLLAR) == Room("run", 0, 10 * DOLLAR, moving=True)
+        dead.close()
+        assert await reserve(ledger, "next", 6, most=10 * DOLLAR) == Room("run", 0, 5 * DOLLAR, moving=False)
+        assert await reserve(ledger, "next", 5, most=10 * DOLLAR) == Room()
+    mine.close()
+
+
+async def test_a_call_that_was_given_back_sets_nothing_aside(ledger):
+    """Released, or let go before it was sent."""
+    for key in ("a", "b"):
+        await claimed(ledger, key)
+        await reserve(ledger, key, 5, most=100 * DOLLAR)
+    await ledger.release("a", 1)
+    await ledger.let_go("b", 1)
+    await claimed(ledger, "next")
+    assert await reserve(ledger, "next", 1, most=0) == Room("run", 0, 0)
+
+
+async def test_the_attempts_that_may_be_billed(ledger):
+    """Not those that surely cost nothing, nor mocked ones; with run and job, from a moment on."""
+    await paid(ledger, "a", Cost.exactly("0.30"), ended=10.0)
+    await paid(ledger, "free", FREE, ended=20.0)
+    for key, cost, sent, request in (
+        ("refused", FREE, "rejected", {}),
+        ("lost", Cost.unknown("nobody knows"), "unknown", {}),
+        ("mocked", Cost.unknown("nobody knows"), "unknown", {"mode": "mock"}),
+    ):
+        epoch = await claimed(ledger, key, **request)
+        failure = Failure("x", sent or "unknown", "no")
+        ended = attempt(cost, "failed", sent, ended=30.0)
+        await ledger.advance(key, epoch, CallState.FAILED, failure=failure, attempt=ended)
+    told = await ledger.spending.attempts()
+    assert [(each.job, each.run, each.ref) for each in told] == [
+        (f"{key}[0]", "r", str(REF)) for key in ("a", "free", "lost")
+    ]
+    assert [each.cost for each in told] == [Cost.exactly("0.30"), FREE, Cost.unknown("nobody knows")]
+    assert [each.job for each in await ledger.spending.attempts(25.0)] == ["lost[0]"]
+
+
+@pytest.mark.parametrize(("usd", "nanos"), [("0.03", 30_000_000), ("1e-10", 1), ("0", 0), ("0.0000000125", 13)])
+def test_billionths_are_rounded_up(usd, nanos):
+    """A budget may count too much, never too little."""
+    assert billionths(Decimal(usd)) == nanos
+
+
+async def test_a_ledger_from_before_keeps_its_costs(tmp_path, owner):
+    """Attempts get the run and job of their call, and their costs count."""
+    path = tmp_path / "ledger.sqlite3"
+    before = schema._STEPS[: schema._STEPS.index(schema._MONEY)]
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript("".join(before))
+        db.execute(f"PRAGMA user_version = {len(before)}")
+        names = "key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated"
+        call = ("a", "failed", str(REF), "video.generate", "a[0]", "r", "", 1, "d", "{}", 1.0, 2.0)
+        db.execute(f"INSERT INTO calls ({names}) VALUES ({', '.join('?' * len(call))})", call)
+        row = (1, str(REF), 1, 1.0, 2.0, "failed", "x", "finished", "no")
+        for key, cost in (("a", encode_cost(Cost(Decimal("0.10"), Decimal("0.30")))), ("a", None), ("gone", None)):
+            db.execute(
+                "INSERT INTO attempts (key, cost, epoch, ref, number, started, ended, outcome, kind, sent, message) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (key, cost, *row),
+            )
+    async with await Ledger.open(path, owner) as ledger:
+        told = await ledger.spending.attempts()
+        await claimed(ledger, "next")
+        room = await reserve(ledger, "next", 1, most=0)
+    assert [(each.run, each.job) for each in told] == [("r", "a[0]"), ("r", "a[0]"), ("", "")]
+    assert room.spent == 300_000_000
