@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+import hashlib
 import html
 import json
 import pickle
+import re
 from dataclasses import asdict, dataclass
 from urllib.parse import quote, quote_plus
 
@@ -106,6 +108,18 @@ def test_inside_of_base64(user: str, tail: str) -> None:
         "https://example.com/a?X-Amz-Signature={}",
         '{{\\"access_token\\": \\"{}\\"}}',
         "Incorrect API key provided: sk-{}",
+        "AWS_SECRET_ACCESS_KEY={}",
+        "REPLICATE_API_TOKEN={}",
+        "export GITHUB_TOKEN='{}'",
+        "my_secret_key: '{}'",
+        "no key r8_{} here",
+        "'ghp_{}'",
+        "xoxb-{}",
+        "gsk_{}, and more",
+        "whsec_{}",
+        "https://{}@git.example.com/x",
+        "postgres://me:{}@db.example.com:5432/films",
+        "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----",
     ],
 )
 def test_header_shapes(header: str) -> None:
@@ -127,6 +141,8 @@ def test_header_shapes(header: str) -> None:
         "A keyboard, a monkey and a donkey walk into a bar, token by token.",
         "sheet.toml: producers.clip.image: takes one file, got 3",
         'She said "open sesame" & left at 10:30 = half past ten.',
+        "See https://example.com/@someone and ssh://git@example.com; write to me@example.com.",
+        "The xai-generated picture_of_a_ghost_in_the_machine has its charm.",
     ],
 )
 def test_prose_is_left_as_it_is(prose: str) -> None:
@@ -156,6 +172,15 @@ def test_values_and_their_keys() -> None:
         "tokens": 5,
         "token": "word",
     }
+
+
+def test_a_secret_that_is_added_later_is_masked_from_then_on() -> None:
+    """What was compiled for the secrets before is not used any more."""
+    redactor = Redactor()
+    redactor.add(Secret("first-secret"))
+    assert redactor.text("first-secret second-secret") == "[redacted] second-secret"
+    redactor.add(Secret("second-secret"))
+    assert redactor.text("first-secret second-secret") == "[redacted] [redacted]"
 
 
 def test_longer_secrets_first_and_short_ones_not_at_all() -> None:
@@ -229,3 +254,19 @@ async def test_the_key_reaches_code_that_runs_apart() -> None:
     scope = SecretScope(MappingSecrets({"A": "key-a-123"}), Redactor(), ("A",), "plug")
     at_home = SecretsAtHome(scope, asyncio.get_running_loop())
     assert await run_apart(at_home.key, seconds=10) == Secret("key-a-123")
+    assert await run_apart(at_home.account, seconds=10) == await scope.account() != ""
+
+
+async def test_the_fingerprint_of_an_account() -> None:
+    """The same wherever the same key is, another for another key; nothing of the key is in it, nor is it its digest."""
+    key = "sk-4fZq9XbN7wLr2KdV8mTc"
+
+    async def account(values: dict[str, str], *declared: str) -> str:
+        return await SecretScope(MappingSecrets(values), Redactor(), declared, "plug").account()
+
+    found = await account({"A": key, "B": "key-b-123"}, "A", "B")
+    assert re.fullmatch("[0-9a-f]{16}", found)
+    assert found == await account({"Z": key}, "Z")
+    assert found != await account({"A": key + "d"}, "A")
+    assert not any(hashlib.new(name, key.encode()).hexdigest().startswith(found) for name in ("md5", "sha1", "sha256"))
+    assert (await account({}, "A"), await account({"A": key})) == ("", "")

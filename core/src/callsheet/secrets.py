@@ -3,43 +3,115 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import html
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
 from urllib.parse import quote, quote_plus
 
 from callsheet.errors import ConfigError
 
-__all__ = ["ChainSecrets", "EnvSecrets", "MappingSecrets", "Redactor", "Secret", "SecretResolver", "SecretScope"]
+__all__ = [
+    "MASK",
+    "ChainSecrets",
+    "EnvSecrets",
+    "ExplainsSecrets",
+    "MappingSecrets",
+    "Redactor",
+    "Secret",
+    "SecretResolver",
+    "SecretScope",
+]
 
 MASK = "[redacted]"
 _SHORTEST = 6
+_ACCOUNT = b"callsheet account"
 _QUOTED = re.compile("%[0-9A-F]{2}")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _NAMES = (
-    r"(?:[\w-]{0,64}api[-_]?key|(?:proxy-)?authorization|[\w-]{0,64}secret[-_]?(?:key)?|password|passwd"
-    r"|(?:access|refresh|auth|id|bearer)[-_]?token)"
+    r"(?:api[-_]?key|\b(?:proxy-)?authorization|secret[-_]?(?:(?:access[-_]?)?key)?|\bpassword|\bpasswd"
+    r"|(?:access|refresh|auth|api|bearer|session|\bid)[-_]?token|(?-i:[A-Z]_TOKEN))"
 )
 _SECRET_KEY = re.compile(
-    r"(?i)(?:[\w-]{0,64}api[-_]?key|(?:proxy-)?authorization|client[-_]?secret|password|(?:access|refresh|auth)[-_]?token)"
+    r"(?i)(?:[\w-]{0,64}api[-_]?key|(?:proxy-)?authorization|client[-_]?secret|password|(?:access|refresh|auth|api)[-_]?token)"
 )
 _LIKE_A_KEY = r"(?=[^\s\"'&,;]*(?:\d|[a-z][A-Z]|[A-Z]{2}[a-z]|[^\s\"'&,;]{24}))"
 """Prose has no digits and no capitals inside of its words: `basic understanding` stays, `Basic dXNlcjpwdw==` goes."""
 _VALUE = r"(?!\[redacted\])[^\s\"'&,;]{6,}"
-_SHAPES = (
-    # Authorization: Bearer …, "x-api-key": "…", password=…: marked as a value by `=` or quotation marks
-    re.compile(
-        rf"(?P<before>\b(?i:{_NAMES})(?:\\?[\"']\s*[:=]\s*\\?[\"']?|\s*=\s*[\"']?|\s*:\s*[\"'])"
-        rf"(?i:(?:bearer|basic|token|key)\s+)?){_VALUE}"
+
+
+class _Shape(NamedTuple):
+    """What a credential looks like; no text without one of the `words` (in small letters) has it.
+
+    Looking for the words first is what keeps redaction cheap: most texts have none of them.
+    """
+
+    words: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+
+
+_MARKED = (
+    *("apikey", "api-key", "api_key", "authorization", "secret", "passw"),
+    *(
+        f"{which}{sign}token"
+        for which in ("access", "refresh", "auth", "api", "bearer", "session", "id")
+        for sign in ("", "-")
     ),
-    # the same after a colon, where only what looks like a key is one
-    re.compile(rf"(?P<before>\b(?i:{_NAMES})\s*:\s*(?i:(?:bearer|basic|token|key)\s+)?){_LIKE_A_KEY}{_VALUE}"),
-    re.compile(rf"(?P<before>\b(?i:bearer|basic|token)\s+){_LIKE_A_KEY}(?!\[redacted\])[\w.~+/=-]{{8,}}"),
-    re.compile(r"(?P<before>[?&](?i:(?:[\w-]{0,64}[-_])?(?:key|sig|signature|token|credential))=)" + _VALUE),
-    re.compile(r"(?P<before>\b)(?:(?:sk|pk|rk)[-_][\w-]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"),
+    *(f"_token{end}" for end in ("=", ":", '"', "'", " =", " :", "\\")),  # and no `input_tokens`
+)
+_ISSUED = "r8_|hf_|gh[oprsu]_|github_pat_|glpat-|gsk_|xai-|xox[abprs]-|whsec_"
+"""How vendors' keys begin, so that they can be told from other texts."""
+_SHAPES = (
+    _Shape(
+        _MARKED,
+        (
+            # Authorization: Bearer …, "x-api-key": "…", password=…: marked as a value by `=` or quotation marks
+            re.compile(
+                rf"(?P<before>(?i:{_NAMES})(?:\\?[\"']\s*[:=]\s*\\?[\"']?|\s*=\s*[\"']?|\s*:\s*[\"'])"
+                rf"(?i:(?:bearer|basic|token|key)\s+)?){_VALUE}"
+            ),
+            # the same after a colon, where only what looks like a key is one
+            re.compile(rf"(?P<before>(?i:{_NAMES})\s*:\s*(?i:(?:bearer|basic|token|key)\s+)?){_LIKE_A_KEY}{_VALUE}"),
+        ),
+    ),
+    _Shape(
+        tuple(word + space for word in ("bearer", "basic", "token") for space in " \t\r\n"),
+        (re.compile(rf"(?P<before>\b(?i:bearer|basic|token)\s+){_LIKE_A_KEY}(?!\[redacted\])[\w.~+/=-]{{8,}}"),),
+    ),
+    _Shape(
+        ("key=", "sig=", "signature=", "token=", "credential="),
+        (re.compile(r"(?P<before>[?&](?i:(?:[\w-]{0,64}[-_])?(?:key|sig|signature|token|credential))=)" + _VALUE),),
+    ),
+    _Shape(
+        ("://",),
+        (
+            # user name and password, or a token in their place
+            re.compile(
+                r"(?P<before>(?<=[a-zA-Z])://)(?!\[redacted\])(?:[^\s/?#@:\"'<>]{0,256}:[^\s/?#@\"'<>]{1,256}"
+                r"|[^\s/?#@:\"'<>]{16,256})(?=@)"
+            ),
+        ),
+    ),
+    _Shape(("sk-", "sk_", "pk-", "pk_", "rk-", "rk_"), (re.compile(r"(?P<before>\b)(?:sk|pk|rk)[-_][\w-]{16,}"),)),
+    _Shape(
+        ("r8_", "hf_", "gh", "glpat-", "gsk_", "xai-", "xox", "whsec_"),
+        (re.compile(rf"(?P<before>\b)(?:{_ISSUED})(?=[\w-]*\d)[\w-]{{16,}}"),),
+    ),
+    _Shape(
+        ("eyj", "akia", "aiza"),
+        (re.compile(r"(?P<before>\b)(?:eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+|AKIA[0-9A-Z]{16}\b|AIza[\w-]{35})"),),
+    ),
+    _Shape(
+        ("private key-----",),
+        (
+            re.compile(
+                r"(?P<before>-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)(?!\[redacted\]).+?(?=-----END|\Z)", re.DOTALL
+            ),
+        ),
+    ),
 )
 
 
@@ -70,11 +142,21 @@ class Secret:
         raise TypeError("a secret is not written anywhere")
 
 
+@runtime_checkable
 class SecretResolver(Protocol):
     """Looks a secret up by its name (`OPENAI_API_KEY`)."""
 
     async def get(self, name: str) -> Secret | None:
         """The secret, or None when this resolver has none of that name."""
+        ...
+
+
+@runtime_checkable
+class ExplainsSecrets(Protocol):
+    """A resolver that can also say where it has looked for a secret that it has not."""
+
+    def looked_in(self, name: str) -> str:
+        """The places, as words for a message; the empty text when there is nothing to say."""
         ...
 
 
@@ -86,6 +168,10 @@ class EnvSecrets:
 
     async def get(self, name: str) -> Secret | None:
         """The variable's value without surrounding white space."""
+        return self.look(name)
+
+    def look(self, name: str) -> Secret | None:
+        """As `get`, which has nothing to wait for."""
         value = self._environ.get(name, "").strip()
         return Secret(value) if value else None
 
@@ -123,8 +209,8 @@ class Redactor:
     """
 
     def __init__(self) -> None:
-        self._forms: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._forms: frozenset[str] = frozenset()
+        self._compiled: tuple[frozenset[str] | None, re.Pattern[str]] = (None, re.compile(""))
 
     def add(self, secret: Secret) -> None:
         """Mask this secret from now on, plain, quoted, escaped, in hex and in base64. Very short ones are left alone."""
@@ -132,16 +218,26 @@ class Redactor:
         if len(value) < _SHORTEST or value in self._forms:
             return
         self._forms |= _forms_of(value)
-        longest_first = sorted(self._forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(re.escape(form) for form in longest_first))
 
     def text(self, text: str) -> str:
         """The text with every secret masked."""
-        if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
+        if _has_any(text, self._forms):
+            text = self._known().sub(MASK, text)
+        lowered = text.lower()
         for shape in _SHAPES:
-            text = shape.sub(lambda match: f"{match['before']}{MASK}", text)
+            if _has_any(lowered, shape.words):
+                for pattern in shape.patterns:
+                    text = pattern.sub(_masked, text)
         return text
+
+    def _known(self) -> re.Pattern[str]:
+        # Compiled when it is first needed, and kept with what it was made from: other threads redact, too.
+        forms, pattern = self._compiled
+        if forms is not self._forms:
+            forms = self._forms
+            pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+            self._compiled = (forms, pattern)
+        return pattern
 
     def value(self, value: object) -> object:
         """JSON data with every secret in its texts and keys masked."""
@@ -156,6 +252,18 @@ class Redactor:
     def _keyed(self, key: str, value: object) -> object:
         is_secret = isinstance(value, str) and len(value) >= _SHORTEST and _SECRET_KEY.fullmatch(key)
         return MASK if is_secret else self.value(value)
+
+
+def _has_any(text: str, words: Iterable[str]) -> bool:
+    """Whether one of the words is in the text: much cheaper than a search for a pattern, and mostly False."""
+    for word in words:  # noqa: SIM110 - a generator costs more than what it does here
+        if word in text:
+            return True
+    return False
+
+
+def _masked(match: re.Match[str]) -> str:
+    return f"{match['before']}{MASK}"
 
 
 def _forms_of(value: str) -> set[str]:
@@ -211,9 +319,25 @@ class SecretScope:
         name = next(iter(self._declared), None)
         return None if name is None else await self.require(name)
 
+    async def account(self) -> str:
+        """A fingerprint of the provider's key, which tells accounts apart; "" where there is no key.
+
+        It is an HMAC-SHA256 of a constant with the key as its key, cut to 8 bytes: the same on every machine and in
+        every project, because a receipt is to be compared where it is collected (a salt would prevent that); not the
+        key's own digest; and of a key that a vendor draws at random it reveals nothing. An account has as many of them
+        as it has keys, so two that differ are a hint, and no proof, of two accounts.
+        """
+        name = next(iter(self._declared), None)
+        key = None if name is None else await self.get(name)
+        if key is None:
+            return ""
+        return hmac.digest(key.reveal().encode(errors="surrogatepass"), _ACCOUNT, "sha256")[:8].hex()
+
     async def require(self, name: str) -> Secret:
         """The secret. Raises ConfigError (exit code 3) that says how to set it when there is none."""
         secret = await self.get(name)
         if secret is None:
-            raise ConfigError(f"{self._owner} needs the secret {name}: set it with `export {name}=…`", missing=True)
+            looked = self._resolver.looked_in(name) if isinstance(self._resolver, ExplainsSecrets) else ""
+            what = f"{self._owner} needs the secret {name}: set it with `export {name}=…`"
+            raise ConfigError(f"{what} (looked in {looked})" if looked else what, missing=True)
         return secret
