@@ -55,6 +55,18 @@ def test_types_of_http_have_what_the_page_says(row):
     }
 
 
+def test_a_draft_has_the_methods_of_the_page():
+    """Each of them, and no other."""
+    told = {name for row in table("`Draft`") for name in CODE.findall(row[0])}
+    assert told == {name for name, each in vars(plugin.Draft).items() if callable(each) and not name.startswith("_")}
+
+
+def test_files_have_the_methods_of_the_page():
+    """Each of them, and no other."""
+    told = [CODE.findall(row[0])[0] for row in table("method of `Files`")]
+    assert told == [f"files.{name}" for name in vars(plugin.Files) if not name.startswith("_")]
+
+
 def test_http_has_the_methods_and_parameters_of_the_page():
     """`send` with each of its parameters, `stream` and the client for SDKs."""
     rows = {CODE.findall(row[0])[0]: row[1] for row in table("`Http`")}

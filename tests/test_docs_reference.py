@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from callsheet import (
     manifest,
     plan,
     plugin_manifest,
+    policy_tables,
     runner,
     runs,
     secrets,
@@ -35,6 +37,8 @@ from callsheet.handler import HandlerSpec
 from callsheet.inputs import attribute_names, file_attributes, inputs_type, list_attributes
 from callsheet.jobs import AbortOutcome, JobResult, Receipt
 from callsheet.models import ModelInfo, Operation
+from callsheet.selector import Candidate, SelectionRequest
+from callsheet.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -131,7 +135,7 @@ def test_producer_keys_are_those_of_the_code():
     """The table of a producer's own keys, those of a model entry, and the reserved names."""
     text = read("reference/call-sheet.md")
     assert set(named(table(section(text, "A producer"), "key"))) == set(sheet._OWN_KEYS)
-    assert named(table(section(text, "models"), "key")) == ["ref", "options", "inputs"]
+    assert named(table(section(text, "models"), "key")) == list(sheet._MODEL_KEYS)
     reserved = {name for name in sheet._RESERVED if not re.fullmatch(r"(com|lpt)[2-8]", name)}
     assert set(CODE.findall(section(text, "Top level"))) >= reserved
     assert named(table(section(text, "Top level"), "key")) == ["title", "inputs", "producers"]
@@ -143,10 +147,10 @@ def test_filters_are_those_of_the_code():
     assert CODE.findall(told) == sorted(name for name in templates._environment().filters if name[0] != "_")
 
 
-def configuration_keys() -> set[tuple[str, str]]:
-    """The pairs of table and key that the page has."""
-    rows = table(section(read("reference/call-sheet.md"), "callsheet.toml"), "table")
-    return {(CODE.findall(row[0])[0], (CODE.findall(row[1]) or ["*"])[0]) for row in rows}
+def configuration_rows() -> dict[tuple[str, str], list[str]]:
+    """The rows of the page by each table that they are for, and key."""
+    rows = table(section(read("reference/configuration.md"), "Keys"), "table")
+    return {(of, (CODE.findall(row[1]) or ["*"])[0]): row for row in rows for of in CODE.findall(row[0])}
 
 
 def test_configuration_keys_are_documented(tmp_path):
@@ -156,12 +160,39 @@ def test_configuration_keys_are_documented(tmp_path):
         (tmp_path / "callsheet.toml").write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError) as caught:
             config.load_settings(tmp_path)
-        return set(str(caught.value).partition("known are ")[2].split(", "))
+        return set(str(caught.value).partition("known are ")[2].partition(";")[0].split(", "))
 
-    documented = configuration_keys()
-    assert {name.partition(".")[0] for name, _ in documented} == set(config._TOP) == complaint("zzzzzz = 1")
-    for name, header in (("run", "[run]"), ("plugins", "[plugins]"), ("providers.NAME", "[providers.acme]")):
+    documented = set(configuration_rows())
+    assert {name.partition(".")[0] for name, _ in documented} == complaint("zzzzzz = 1")
+    listed = {name for name, _ in documented} - {"aliases", "models"}
+    assert listed > {"run", "retry", "retry.KEY"}
+    for name in listed:
+        header = f"[{name.replace('KEY', 'acme').replace('NAME', 'acme')}]"
         assert {key for of, key in documented if of == name} == complaint(f"{header}\nzzzzzz = 1"), name
+
+
+def test_configuration_defaults_are_those_of_the_code():
+    """What holds where no file says anything."""
+    rows = configuration_rows()
+    for (of, key), value in policy_tables.policy_defaults().items():
+        shown = "none" if value is None else str(value) if isinstance(value, str) else f"{value:g}"
+        assert rows[of, key][3] == shown, (of, key)
+    assert rows["run", "concurrency"][3] == str(Settings().concurrency)
+    assert rows["secrets", "keyring"][3] == str(Settings().secrets.keyring).lower()
+
+
+def test_configuration_of_the_user_is_accepted(tmp_path, monkeypatch):
+    """The page's second file, at its place, over the first one."""
+    first, second = re.findall(r"```toml\n(.*?)```", read("reference/configuration.md"), re.DOTALL)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for path, text in ((config.user_config(), second), (tmp_path / "callsheet.toml", first)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    settings = config.load_settings(tmp_path)
+    assert settings.policies.money == callsheet.MoneyPolicy(Decimal(5), Decimal(20), Decimal("2.5"), "refuse")
+    assert settings.policies.retry("openai/m") == callsheet.RetryPolicy(attempts=3, seconds=120)
+    assert settings.policies.limit("openai/gpt-6.1-sol").tokens == 500
+    assert list(settings.secrets.commands) == ["OPENAI_API_KEY"]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +241,7 @@ def test_hook_signature_is_exact(name):
     "kind",
     [
         HandlerSpec, ModelInfo, hookspecs.HandlerStart, WarmStart, hookspecs.InvokeCall, JobContext, hookspecs.AbortCall,
-        storage.Event,
+        storage.Event, Candidate, SelectionRequest,
     ],
     ids=lambda kind: kind.__name__,
 )  # fmt: skip
@@ -220,7 +251,9 @@ def test_fields_of_hook_objects_are_complete(kind):
     assert sorted(named(rows)) == sorted(each.name for each in fields(kind))
 
 
-@pytest.mark.parametrize("kind", [runs.RunRequest, runs.Run, JobResult], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [runs.RunRequest, runs.Run, JobResult, callsheet.Policies], ids=lambda kind: kind.__name__
+)
 def test_fields_of_python_objects_are_complete(kind):
     """The tables of the Python page have every field."""
     rows = table(read("reference/python.md"), f"field of `{kind.__name__}`")
@@ -363,7 +396,7 @@ def test_manifest_page_is_complete(folder):
     assert list(example) == list(real)
     assert {key for row in table(section(text, "Top level"), "key") for key in CODE.findall(row[0])} == set(real)
     rows = table(section(text, "A job"), "key")
-    always = {"id", "producer", "index", "status", "artifacts", "failed_attempts"}
+    always = {"id", "producer", "index", "status", "artifacts", "attempts"}
     known = always | {*manifest._OF_JOB, *manifest._CLOCK}
     assert {key for row in rows for key in CODE.findall(row[0])} == known
     for job in (*example["jobs"], *real["jobs"]):
@@ -402,3 +435,13 @@ def test_conformance_checks_are_on_the_page():
     assert [(row[0].strip("`"), row[1].replace("`", "")) for row in rows] == [
         (check.id, check.holds.replace("`", "")) for check in testing.CHECKS
     ]
+
+
+def test_faults_of_the_loopback_server_are_on_the_page():
+    """Every field of a fault, and nothing else; and every public name of the kit."""
+    rows = table(section(read("how-to/test-a-plugin.md"), "Play the vendor"), "field of `Fault`")
+    told = [name for row in rows for name in CODE.findall(row[0])]
+    assert sorted(told) == sorted(each.name for each in fields(testing.Fault))
+    text = read("how-to/test-a-plugin.md") + read("decisions/0010-compatible-vendors-and-conformance.md")
+    text += read("decisions/0016-a-server-for-authors.md")
+    assert [name for name in testing.__all__ if f"`{name}" not in text] == []

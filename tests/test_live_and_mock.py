@@ -145,10 +145,11 @@ def test_the_mock_makes_what_the_live_mapping_promises(site, sheet):
 
 
 def test_a_plan_prices_the_live_run(site, sheet):
-    """From the manifest's dated row; what waits for upstream is unknown, never zero."""
+    """From the manifest's dated row, also for a job whose words are still to come; what nobody can say is unknown, never zero."""
     plan = run(site, "plan", sheet)
     costs = {job["id"]: job["cost"] for job in plan["jobs"]}
-    assert costs["poster"]["usd"] is None
+    assert costs["poster"] == {"usd": "0.08"}
+    assert costs["words"]["usd"] is None
     assert plan["cost"]["usd"] is None
     (sheet / "sheet.toml").write_text(SHEET.replace("{{ words }}", "a volcano"))
     costs = {job["id"]: job["cost"] for job in run(site, "plan", sheet)["jobs"]}
@@ -172,11 +173,11 @@ def test_a_mocked_result_never_satisfies_a_live_run(site, sheet):
 
 
 def test_a_missing_secret_ends_it_with_the_name_and_exit_code_3(site, sheet):
-    """And nothing of it was sent."""
+    """And nothing was sent: what is missing for the last step shows before the first one is paid for."""
     document = run(site, "run", sheet, "--mock", "poster", code=3, ACME_API_KEY="")
-    text = json.dumps(document)
-    assert "ACME_API_KEY" in text
-    assert document["executed"] == 0
+    assert document["error"]["kind"] == "config"
+    assert "ACME_API_KEY" in document["error"]["message"]
+    assert not (sheet / "output").exists()
 
 
 def test_a_wish_the_model_cannot_take_is_told_and_strict_refuses_it(site, sheet):

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
 
 from callsheet.catalog import Catalog
 from callsheet.client import Client
 from callsheet.discovery import GROUP, Discovery, discover
 from callsheet.plugin import (
     AbortOutcome,
+    Draft,
     Expected,
     HandlerSpec,
     Job,
@@ -34,6 +39,7 @@ from callsheet.plugin import (
 )
 from callsheet.plugin_host import PluginHost
 from callsheet.plugin_manifest import PluginManifest
+from callsheet.policies import Policies
 from callsheet.project import Project
 from callsheet.registry import Registry
 from callsheet.settings import Settings
@@ -153,6 +159,49 @@ def fakes() -> SimpleNamespace:
     return SimpleNamespace(EchoHandler=EchoHandler, PluginOf=PluginOf, manifest=manifest, registry_of=registry_of)
 
 
+class Timeline:
+    """A clock that only moves when everybody sleeps: it goes to the moment when the first one wakes."""
+
+    def __init__(self) -> None:
+        self.moment = 1_000_000.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        """Until the clock is moved so far."""
+        self._count += 1
+        waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.moment + seconds, self._count, waking))
+        await waking
+
+    async def settle(self) -> None:
+        """Let everybody do what can be done without a wait."""
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def go_on(self, until: float = float("inf")) -> None:
+        """Wake the sleepers one after the other, up to this moment; without one, until nobody sleeps any more."""
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= until:
+            at, _, waking = heapq.heappop(self._sleepers)
+            if not waking.done():
+                self.moment = max(self.moment, at)
+                waking.set_result(None)
+                await self.settle()
+        if until != float("inf"):
+            self.moment = max(self.moment, until)
+
+
+@pytest.fixture
+def timeline() -> Timeline:
+    """A fresh one."""
+    return Timeline()
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Async tests run on asyncio."""
@@ -172,7 +221,7 @@ class Acme:
         self.aborted: list[str] = []
         self.script: dict[str, list[Any]] = {}
         self.polls: dict[str, list[Any]] = {}
-        self.abort_outcome: AbortOutcome = AbortOutcome.STOPPED
+        self.abort_outcome: Any = AbortOutcome.STOPPED
         self.found: Any = None
         self.slept: list[float] = []
         self.events: list[Any] = []
@@ -189,6 +238,7 @@ class Acme:
         """One wire for answers, one for remote jobs, one for remote jobs that can be found again."""
         return [
             HandlerSpec(provider="acme", wire="answer", factory=lambda: AcmeAnswers(self)),
+            HandlerSpec(provider="acme", wire="plain", factory=lambda: AcmePlain(self)),
             HandlerSpec(provider="acme", wire="job", factory=lambda: AcmeJobs(self)),
             HandlerSpec(provider="acme", wire="found", factory=lambda: AcmeFound(self)),
             HandlerSpec(provider="acme", wire="live", factory=lambda: AcmeLive(self)),
@@ -233,6 +283,16 @@ class AcmeAnswers:
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
         """As scripted."""
         return await self.acme.answer(request, context)
+
+
+class AcmePlain(AcmeAnswers):
+    """Has no place for a schema, and says so."""
+
+    def prepare(self, job: Job) -> ProviderRequest:
+        """As the others, with the warning."""
+        draft = Draft(job)
+        draft.refuse(["output_schema"])
+        return replace(super().prepare(job), warnings=draft.request().warnings)
 
 
 class AcmeLive(AcmeAnswers):
@@ -291,8 +351,10 @@ class AcmeJobs(AcmeAnswers):
         return JobResult((TextArtifact(str(receipt.state["text"])),))
 
     async def abort(self, receipt: Receipt, context: JobContext) -> AbortOutcome:
-        """As scripted."""
+        """As scripted: an exception to raise, or the outcome."""
         self.acme.aborted.append(receipt.job_id)
+        if isinstance(self.acme.abort_outcome, BaseException):
+            raise self.acme.abort_outcome
         return self.acme.abort_outcome
 
 
@@ -373,6 +435,7 @@ ACME_ROWS = (
     {"model": "text", "operation": "text.generate", "wire": "answer"},
     {"model": "other", "operation": "text.generate", "wire": "answer"},
     {"model": "picture", "operation": "image.generate", "wire": "answer"},
+    {"model": "plain", "operation": "text.generate", "wire": "plain"},
     {"model": "live", "operation": "text.generate", "wire": "live"},
     {"model": "job", "operation": "text.generate", "wire": "job"},
     {"model": "found", "operation": "text.generate", "wire": "found"},
@@ -391,6 +454,8 @@ class Studio:
 
     folder: Path
     acme: Acme = field(default_factory=Acme)
+    policies: Policies = field(default_factory=Policies.once)
+    """What one attempt leads to is what most tests look at."""
 
     def extra(self) -> list[Any]:
         """The scripted provider as a plugin."""
@@ -399,7 +464,7 @@ class Studio:
     def open(self, **options: Any) -> Any:
         """A client of this project, to be awaited."""
         host = options.pop("host", None) or PluginHost(Discovery(), extra=self.extra())
-        options.setdefault("settings", Settings())
+        options.setdefault("settings", Settings(policies=self.policies))
         return Client.open(Project.at(self.folder), host=host, sleep=self.acme.sleep, **options)
 
     def sheet(self, text: str, **files: str) -> Path:
@@ -416,3 +481,37 @@ def studio(tmp_path: Path) -> Studio:
     folder = tmp_path / "project"
     folder.mkdir()
     return Studio(folder)
+
+
+class Keyring(KeyringBackend):
+    """A keyring in memory; `fault` is raised by whatever it is asked."""
+
+    priority = 1
+    fault: Exception | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[tuple[str, str], str] = {}
+        self.asked: list[str] = []
+
+    def get_password(self, service, username):
+        """What is kept."""
+        self.asked.append(username)
+        if self.fault is not None:
+            raise self.fault
+        return self.kept.get((service, username))
+
+    def set_password(self, service, username, password):
+        """Keep it."""
+        if self.fault is not None:
+            raise self.fault
+        self.kept[service, username] = password
+
+
+@pytest.fixture
+def ring() -> Iterator[Keyring]:
+    """The machine's keyring for one test."""
+    before, own = keyring.get_keyring(), Keyring()
+    keyring.set_keyring(own)
+    yield own
+    keyring.set_keyring(before)

@@ -56,7 +56,7 @@ def test_rows_of_the_project_still_count(open_shop) -> None:
     """A row adds what is known of a model; another operation than the row's is refused."""
     row = ModelInfo("groq", LLAMA.model, TEXT, wire="acme:chat", title="Llama", aliases=("llama",))
     registry = open_shop(groq=GROQ, models=[row])
-    assert registry.resolve(LLAMA, TEXT).info is row
+    assert registry.resolve(LLAMA, TEXT).info == row
     with pytest.raises(ConfigError, match=r"does text\.generate, and not image\.generate"):
         registry.resolve(LLAMA, IMAGE)
 

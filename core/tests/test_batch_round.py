@@ -89,7 +89,7 @@ async def test_limits_cut_and_groups_part(studio):
     studio.acme.limits = {"max_requests": 2, "max_bytes": 1_000_000}
     async with await studio.open() as client:
         await client.batch("acme:batch", [{"prompt": str(number)} for number in range(5)])
-        assert studio.acme.batches == [["0", "1"], ["2", "3"], ["4"]]
+        assert sorted(studio.acme.batches) == [["0", "1"], ["2", "3"], ["4"]]  # they leave independently of each other
 
 
 async def test_a_call_too_large_for_any_batch_goes_by_itself(studio):
@@ -105,10 +105,11 @@ async def test_a_call_too_large_for_any_batch_goes_by_itself(studio):
 async def test_a_provider_without_batches_is_called_one_by_one(studio):
     """Bounded, and each result says so."""
     running: list[int] = [0]
+    pair = asyncio.Barrier(2)
 
     async def slow(request, context):
         running.append(running[-1] + 1)
-        await asyncio.sleep(0)
+        await pair.wait()
         running.append(running[-1] - 1)
         return JobResult((TextArtifact(request.body["prompt"]),))
 
@@ -192,27 +193,25 @@ async def left_by_a_dead_process(studio, model, *, at):
     async with await studio.open() as dead:
         real = dead.ledger.advance_many
         steps = {"claimed": 0, "sending": 1, "submitted": 2}[at]
-        hang = asyncio.Event()
+        reached, hang = asyncio.Event(), asyncio.Event()
+
+        async def never(*_):
+            reached.set()
+            await hang.wait()
 
         async def advance_many(changes):
             nonlocal steps
             if not steps:
-                await hang.wait()
+                await never()
             steps -= 1
             await real(changes)
-
-        async def never(*_):
-            await hang.wait()
 
         dead.ledger.advance_many = advance_many
         if at == "submitted":
             studio.acme.polls["batch-1"] = [never]
         task = asyncio.create_task(dead.batch(model, THREE, reuse=True))
-        while {r.state.value for r in (await records(dead)).values()} != {at} or (
-            at == "sending" and not studio.acme.batches
-        ):
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
+        await reached.wait()
+        assert {record.state.value for record in (await records(dead)).values()} == {at}
         # as a crash leaves it: no clean-up writes anything
         rows = await dead.ledger._read(lambda turn: turn.db.execute("SELECT * FROM calls").fetchall())
         task.cancel()
@@ -379,6 +378,24 @@ async def test_a_batch_that_failed_as_a_whole_fails_each_call(studio):
         results = await client.batch("acme:batch", THREE)
     assert {type(result) for result in results} == {JobFailedError}
     assert "bad file" in str(results[2])
+
+
+async def test_what_failed_with_its_batch_is_sent_again_in_one(studio):
+    """Each call waits for as long as chance says, and none of them leaves by itself."""
+    studio.acme.polls["batch-1"] = [RemoteStatus(RemoteState.FAILED, error="bad file")]
+    async with await studio.open(settings=Settings()) as client:
+        results = await client.batch("acme:batch", THREE)
+    assert texts(results) == ["batched: one", "batched: two", "batched: three"]
+    assert [sorted(batch) for batch in studio.acme.batches] == [["one", "three", "two"]] * 2
+
+
+async def test_what_a_batch_refused_for_now_is_sent_again_in_one(studio):
+    """Two that were turned away in it; the third one has its result."""
+    studio.acme.ends = {word: [OverloadedError("busy", sent=Sent.REJECTED)] for word in ("one", "two")}
+    async with await studio.open(settings=Settings()) as client:
+        results = await client.batch("acme:batch", THREE)
+    assert texts(results) == ["batched: one", "batched: two", "batched: three"]
+    assert [sorted(batch) for batch in studio.acme.batches] == [["one", "three", "two"], ["one", "two"]]
 
 
 @pytest.mark.parametrize(("found", "batches"), [(True, 1), (None, 2), (ConnectionFailedError("down"), 2)])

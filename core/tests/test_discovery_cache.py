@@ -13,7 +13,7 @@ import pytest
 
 from callsheet import discovery_cache
 from callsheet.catalog import Catalog
-from callsheet.discovery_cache import DiscoveryCache, Entry, cache_folder
+from callsheet.discovery_cache import DiscoveryCache, Entry
 from callsheet.models import ModelRef
 from callsheet.plugin_manifest import PluginManifest
 
@@ -312,17 +312,6 @@ def test_old_caches_are_thrown_away(site, acme, cache: Path) -> None:
     assert "discovery-0.jsonl" not in names
     assert {"discovery-1.jsonl.aa.tmp"} == {name for name in names if name.endswith(".tmp")}
     assert len(names) == discovery_cache.KEPT_FILES + 1
-
-
-def test_the_folder_is_the_one_that_platformdirs_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Linux it is worked out without that import."""
-    from platformdirs import user_cache_path
-
-    assert cache_folder() == user_cache_path("callsheet", appauthor=False)
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == user_cache_path("callsheet", appauthor=False)
-    monkeypatch.setattr(sys, "platform", "other")
-    assert cache_folder() == user_cache_path("callsheet", appauthor=False)
 
 
 def test_a_cache_without_a_file_does_nothing(tmp_path: Path) -> None:

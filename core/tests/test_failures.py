@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
 
 import pytest
@@ -72,3 +73,17 @@ def test_every_text_of_a_vendor_is_redacted() -> None:
     redactor.add(Secret("hunter2"))
     cleanse(error, redactor)
     assert "hunter2" not in f"{error!r} {error.request_id} {error.user_message} {error.prompt} {error.partial}"
+
+
+def test_notes_and_groups_are_redacted() -> None:
+    """A traceback shows the notes of an error, and all the errors of a group."""
+    redactor = Redactor()
+    redactor.add(Secret("hunter2"))
+    inner = ValueError("hunter2")
+    inner.add_note("with hunter2")
+    error = PluginError("broken")
+    error.__cause__ = ExceptionGroup("several", [inner, KeyError("hunter2")])
+    inner.__context__ = error  # a circle ends, too
+    cleanse(error, redactor)
+    assert "hunter2" not in "".join(traceback.format_exception(error))
+    assert inner.__notes__ == ["with [redacted]"]

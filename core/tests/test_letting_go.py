@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from callsheet.artifacts import TextArtifact
 from callsheet.errors import CallsheetError, ConnectionFailedError, Sent
 from callsheet.pay_once import OnUnknown, StillRunningError, UnknownOutcomeError
 from callsheet.plugin import JobResult, RemoteState, RemoteStatus
@@ -13,6 +14,12 @@ from callsheet.storage import CallState
 
 DOWN = [ConnectionFailedError("down", sent=Sent.NOT_SENT)] * 12
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"0" * 40
+
+
+@pytest.fixture(autouse=True)
+def _no_last_word(monkeypatch):
+    """What never answers is not waited for after a cancellation."""
+    monkeypatch.setattr("callsheet.delivery.LAST_WORD_SECONDS", 0.0)
 
 
 async def records(client):
@@ -184,3 +191,47 @@ def test_event_plugins_are_heard(site, tmp_path):
     )
     assert ended.returncode == 0, ended.stderr
     assert "loaded" in ended.stderr
+
+
+async def sent_off(studio, client, model):
+    """A call whose submit is under way, and answers when the event is set."""
+    started, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow(request, context):
+        started.set()
+        await answered.wait()
+        return JobResult((TextArtifact("x"),))
+
+    studio.acme.script["call"] = [slow]
+    task = asyncio.create_task(client.call(model, prompt="lava"))
+    await started.wait()
+    return task, answered
+
+
+@pytest.mark.parametrize("model", ["acme:job", "acme:found"])
+async def test_a_job_that_is_accepted_during_the_cancellation_is_stopped(studio, monkeypatch, model):
+    """The answer to the submit is awaited: without the provider's id nobody could stop the job."""
+    monkeypatch.setattr("callsheet.delivery.LAST_WORD_SECONDS", 30.0)
+    async with await studio.open() as client:
+        task, answered = await sent_off(studio, client, model)
+        task.cancel()
+        answered.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert studio.acme.aborted == ["remote-call"]
+        assert await records(client) == []
+
+
+@pytest.mark.parametrize(("model", "left"), [("acme:job", []), ("acme:found", [CallState.SENDING])])
+async def test_a_submit_that_never_answers_is_given_up(studio, model, left):
+    """Who can be asked later stays `sending`, and it is told; else nobody knows."""
+    told = []
+    async with await studio.open() as client:
+        task, _ = await sent_off(studio, client, model)
+        client.ledger.subscribe(lambda event: told.append((event.type, event.body.get("sent"))))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [call.state for call in await records(client)] == left
+    assert ("attempt.lost", "unknown") in told
+    assert studio.acme.aborted == []

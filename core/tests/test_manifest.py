@@ -24,7 +24,7 @@ EVENTS = [
     event(1, "run.started"),
     event(2, "job.succeeded", "clip[10]", artifacts=[artifact()], cost={"usd": "0.03"}, ref="p:m", warnings=[]),
     event(3, "job.succeeded", "clip[2]", artifacts=[artifact(), artifact("video/mp4")], cost={"usd": "0.02"}),
-    event(4, "attempt.failed", "a", kind="overloaded", sent="rejected", message="busy", ref="p:m", other=1),
+    event(4, "attempt.failed", "a", kind="overloaded", sent="rejected", message="busy", ref="p:m", number=1, began=3.5),
     event(5, "job.failed", "a", kind="timeout", message="no answer"),
     event(6, "job.blocked", "b", needs=["a"]),
     event(7, "job.pinned", "s", artifacts=[artifact("application/json")], pin=["s.json"]),
@@ -41,7 +41,7 @@ def jobs(manifest: dict[str, object]) -> dict[str, dict[str, object]]:
 
 
 def test_it_says_what_the_events_say() -> None:
-    """Counts, cost, times, jobs and failed attempts follow from the events alone."""
+    """Counts, cost, times, jobs and attempts follow from the events alone."""
     manifest = build_manifest(RUN, "T", EVENTS)
     assert list(jobs(manifest)) == ["a", "b", "clip[2]", "clip[10]", "s"]
     assert manifest["counts"] == {"blocked": 1, "executed": 2, "failed": 1, "reused": 1}
@@ -51,8 +51,11 @@ def test_it_says_what_the_events_say() -> None:
         9.0,
         9,
     )
-    told = jobs(manifest)["a"]["failed_attempts"]
-    assert told == [{"at": 4.0, "ref": "p:m", "kind": "overloaded", "sent": "rejected", "message": "busy"}]
+    told = jobs(manifest)["a"]["attempts"]
+    why = {"kind": "overloaded", "sent": "rejected", "message": "busy"}
+    assert told == [{"outcome": "failed", "ref": "p:m", "number": 1, **why, "started": 3.5, "ended": 4.0}]
+    paid = {"outcome": "succeeded", "ref": "p:m", "cost": {"usd": "0.03"}, "ended": 2.0}
+    assert jobs(manifest)["clip[10]"]["attempts"] == [paid]
     assert jobs(manifest)["b"]["needs"] == ["a"]
     assert "warnings" not in jobs(manifest)["clip[10]"]
 

@@ -24,6 +24,12 @@ from callsheet.pay_once import OnUnknown, StillRunningError, UnknownOutcomeError
 from callsheet.storage import CallState
 
 
+@pytest.fixture(autouse=True)
+def _no_last_word(monkeypatch):
+    """What never answers is not waited for after a cancellation."""
+    monkeypatch.setattr("callsheet.delivery.LAST_WORD_SECONDS", 0.0)
+
+
 async def only_call(client):
     """The ledger's one call."""
     rows = await client.ledger._read(lambda turn: turn.db.execute("SELECT key FROM calls").fetchall())
@@ -95,7 +101,7 @@ async def test_an_unknown_outcome_of_text_is_tried_once_more(studio):
         attempts = await client.ledger.attempts((await only_call(client)).key)
     assert result.artifacts[0].text == "re: lava #0"
     assert [a.outcome for a in attempts] == ["unknown", "succeeded"]
-    assert "job.retried_unknown" in [event.type for event in studio.acme.events]
+    assert [event.type for event in studio.acme.events].count("job.retried_unknown") == 1
 
 
 async def test_a_second_unknown_outcome_is_for_the_user(studio):
@@ -384,6 +390,17 @@ class TestLostProcess:
         await self._bury(dead, task)
         assert studio.acme.sent == ["call"]
 
+    async def test_the_user_may_decide_to_send_it_again_although_nobody_can_say(self, studio):
+        """`retry` is the way on where the provider will never know: two equal jobs, inputs that it has deleted."""
+        dead, task = await self._die_while_sending(studio, "acme:found")
+        studio.acme.found = MalformedOutputError("has two of them", sent=Sent.UNKNOWN)
+        async with await studio.open() as client:
+            with pytest.raises(UnknownOutcomeError, match="has two of them"):
+                await client.call("acme:found", prompt="lava", reuse=True, on_unknown=OnUnknown.FAIL)
+            await client.call("acme:found", prompt="lava", reuse=True, on_unknown=OnUnknown.RETRY)
+        await self._bury(dead, task)
+        assert studio.acme.sent == ["call", "call"]
+
 
 async def test_two_open_clients_do_a_call_once(studio):
     """Another living process holds the key: this one waits without sending, and takes the result."""
@@ -551,6 +568,32 @@ async def test_a_submit_whose_answer_broke_off_is_asked_for_before_anything_else
         await client.call("acme:found", prompt="lava")
         assert (await only_call(client)).state is CallState.SUCCEEDED
     assert len(studio.acme.sent) == sent
+
+
+async def test_what_cannot_be_found_yet_is_asked_for_again(studio):
+    """A lost answer whose job is not listed yet is unknown, with what the provider said; the next call finds it."""
+    studio.acme.script["call"] = [ConnectionFailedError("cut", sent=Sent.UNKNOWN)]
+    studio.acme.found = MalformedOutputError("not listed yet", sent=Sent.UNKNOWN)
+    async with await studio.open() as client:
+        with pytest.raises(UnknownOutcomeError, match=r"\(cut; asking for it: not listed yet\)"):
+            await client.call("acme:found", prompt="lava", on_unknown=OnUnknown.FAIL)
+        assert (await only_call(client)).state is CallState.SENDING
+        studio.acme.found = True
+        await client.call("acme:found", prompt="lava", on_unknown=OnUnknown.FAIL, reuse=True)
+        assert (await only_call(client)).state is CallState.SUCCEEDED
+    assert studio.acme.sent == ["call"]
+
+
+async def test_what_was_surely_not_accepted_has_failed(studio):
+    """The connection was cut and the provider has no such job: nothing was paid for, and the next call sends it."""
+    studio.acme.script["call"] = [ConnectionFailedError("cut", sent=Sent.UNKNOWN)]
+    studio.acme.found = None
+    async with await studio.open() as client:
+        with pytest.raises(ConnectionFailedError) as caught:
+            await client.call("acme:found", prompt="lava", on_unknown=OnUnknown.FAIL)
+        assert caught.value.sent is Sent.NOT_SENT
+        await client.call("acme:found", prompt="lava", on_unknown=OnUnknown.FAIL, reuse=True)
+    assert studio.acme.sent == ["call", "call"]
 
 
 async def test_a_job_that_is_gone_is_for_the_user(studio):

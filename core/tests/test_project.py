@@ -8,6 +8,7 @@ import callsheet
 from callsheet.errors import ConfigError
 from callsheet.opening import project_at
 from callsheet.project import Project
+from callsheet.secrets import Redactor
 
 
 def test_the_state_tells_version_control_to_leave_it_alone(tmp_path):
@@ -61,7 +62,7 @@ async def test_the_library_s_log_is_silent_until_the_application_configures_it(t
 
     from callsheet.services import library_log
 
-    library_log().error("job.broke", job="a")
+    library_log(Redactor()).error("job.broke", job="a")
     out, err = capfd.readouterr()
     assert out == err == ""
     records = []
@@ -69,7 +70,7 @@ async def test_the_library_s_log_is_silent_until_the_application_configures_it(t
     handler.emit = records.append
     logging.getLogger("callsheet").addHandler(handler)
     try:
-        library_log().warning("job.abort_failed", job="b")
+        library_log(Redactor()).warning("job.abort_failed", job="b")
     finally:
         logging.getLogger("callsheet").removeHandler(handler)
     assert records[0].getMessage() == "job.abort_failed"

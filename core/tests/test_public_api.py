@@ -25,10 +25,11 @@ def test_every_public_name_is_there(name):
 def test_the_public_names_are_these():
     """A change here is a change for every application."""
     assert list(callsheet.__all__) == [
-        "Artifact", "BlobArtifact", "CallSheet", "CallsheetError", "Client", "ConfigError", "Cost", "FileRef",
-        "ImageDelta", "JobResult", "JsonArtifact", "Mode", "ModelInfo", "ModelRef", "OnUnknown", "Operation", "PluginError",
-        "ProviderError", "ReasoningDelta", "Run", "RunRequest", "StreamEvent", "StreamFinished", "StreamUsage",
-        "TextArtifact", "TextDelta", "ToolCallDelta", "call_sync", "open",
+        "Artifact", "BlobArtifact", "BreakerPolicy", "CallSheet", "CallsheetError", "Client", "ConfigError", "Cost",
+        "DeadlinePolicy", "FileRef", "ImageDelta", "JobResult", "JsonArtifact", "LimitPolicy", "Mode", "ModelInfo", "ModelRef",
+        "MoneyPolicy", "OnUnknown", "Operation", "PluginError", "Policies", "ProviderError", "ReasoningDelta", "Requirements", "RetryPolicy",
+        "Run", "RunRequest", "StreamEvent", "StreamFinished", "StreamRestarted", "StreamUsage", "TextArtifact", "TextDelta", "ToolCallDelta",
+        "call_sync", "open",
     ]  # fmt: skip
     assert callsheet.__version__.count(".") == 2
     assert "CallSheet" in dir(callsheet)

@@ -253,7 +253,7 @@ async def test_a_fallback_is_asked_when_the_first_is_surely_over(studio):
         again = await client.run(CallSheet.load(folder))
     job = run.manifest["jobs"][0]
     assert job["ref"] == "acme:other"
-    assert job["failed_attempts"][0]["kind"] == "overloaded"
+    assert job["attempts"][0]["kind"] == "overloaded"
     assert "acme:other was asked" in job["warnings"][0]
     assert statuses(again) == {"a": "reused"}
 

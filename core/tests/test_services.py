@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from callsheet.artifacts import TextArtifact
-from callsheet.errors import ConfigError, MalformedOutputError
+from callsheet.artifacts import FileRef, TextArtifact
+from callsheet.errors import ConfigError, ConnectionFailedError, MalformedOutputError
 from callsheet.jobs import JobResult
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -33,6 +34,36 @@ async def test_a_context_reaches_its_provider(studio):
         await client.call("acme:text", prompt="b")
     assert seen[0] == seen[1]
     assert seen[0][0] is seen[0][1].endpoint
+
+
+async def test_a_file_that_was_fetched_is_not_fetched_again(studio):
+    """Within one attempt of a call: the next attempt has a context of its own."""
+    asked = []
+
+    class Transfer:
+        async def download(self, url, media_type, name="", *, headers=None):
+            asked.append((url, media_type))
+            if len(asked) in (2, 5):
+                raise ConnectionFailedError("cut")
+            return FileRef("a" * 64, media_type, 8, name)
+
+    async def look(request, context):
+        mine = replace(context, transfer=Transfer())
+        files = [await mine.download("https://a/1", "image/png", width=4)]
+        with pytest.raises(ConnectionFailedError):
+            await mine.download("https://a/2", "image/png")
+        later = replace(mine, answer={})
+        files += [await later.download(f"https://a/{number}", "image/png", width=4) for number in (1, 2)]
+        assert files[0] == files[1]
+        assert context.fetched == mine.fetched
+        return JobResult((TextArtifact("x"),))
+
+    studio.acme.script["call"] = [look, look]
+    async with await studio.open() as client:
+        await client.call("acme:text", prompt="a")
+        assert [url[-1] for url, _ in asked] == ["1", "2", "2"]
+        await client.call("acme:text", prompt="b", reuse=True)
+    assert [url[-1] for url, _ in asked] == ["1", "2", "2"] * 2
 
 
 async def test_connections_end_with_the_client(studio):

@@ -52,6 +52,11 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
         (lambda t: t.flag("number"), "number must be true or false"),
         (lambda t: t.whole("flag", least=1, most=3), "flag must be a whole number from 1 to 3"),
         (lambda t: t.whole("number", least=1, most=3), "whole number from 1 to 3"),
+        (lambda t: t.number("words", least=0.5, most=2000), r"words must be a number from 0.5 to 2,000"),
+        (lambda t: t.number("flag", least=0, most=2), "flag must be a number from 0 to 2"),
+        (lambda t: t.number("number", least=0, most=2), "number must be a number from 0 to 2"),
+        (lambda t: t.amount("flag"), "flag must be an amount in US dollars, for example flag = 0.03"),
+        (lambda t: t.amount("absent"), "absent must be an amount"),
         (lambda t: t.texts("number"), "number must be a list of texts"),
         (lambda t: t.texts("mixed"), "mixed must be a list of texts"),
         (lambda t: t.choices("words", ("once", "two")), "words has no 'one'; did you mean 'once'"),
@@ -80,6 +85,7 @@ def test_absent_values_have_defaults() -> None:
         None,
         (),
     )
+    assert table.number("a", least=1, most=2) is None
     assert table.mapping("a") == {} == table.pairs("a")
     assert list(table.tables("a")) == []
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from callsheet.errors import ConfigError
+from callsheet.jobs import CallWarning, WarningKind
+from callsheet.models import ModelRef, Operation
 from callsheet.runs import RunRequest
 from callsheet.sheet import CallSheet
 
@@ -81,12 +85,29 @@ async def test_the_primary_model_s_refusal_is_told_with_its_place(studio, monkey
         raise CapabilityUnsupportedError(f"{job.ref} draws nothing today")
 
     async with await studio.open() as client:
-        from callsheet.models import ModelRef, Operation
-
         handler = client.runtime.registry.resolve(ModelRef("acme", "picture"), Operation.IMAGE_GENERATE).handler
         monkeypatch.setattr(type(handler), "prepare", prepare)
         with pytest.raises(ConfigError, match=r"producers\.words: acme:text draws nothing today"):
             await client.plan(CallSheet.load(studio.sheet(SHEET)))
+
+
+async def test_a_wish_of_a_later_step_that_is_not_granted_shows_first(studio, monkeypatch):
+    """Its model's warning is in the plan, once, before anything upstream was made; under `strict` nothing is sent."""
+    async with await studio.open() as client:
+        ref = ModelRef("acme", "picture")
+        wire = type(client.runtime.registry.resolve(ref, Operation.IMAGE_GENERATE).handler)
+
+        def prepare(self, job, plain=wire.prepare):
+            told = CallWarning(WarningKind.UNSUPPORTED, f"{job.ref} knows no seed", "seed")
+            return replace(plain(self, job), warnings=(told,) if job.ref == ref else ())
+
+        monkeypatch.setattr(wire, "prepare", prepare)
+        sheet = CallSheet.load(studio.sheet(SHEET + "seed = 7"))
+        made = await client.plan(sheet)
+        assert [warning.message for warning in made.warnings] == ["acme:picture knows no seed"]
+        with pytest.raises(ConfigError, match="knows no seed"):
+            await client.run(sheet, RunRequest(strict=True))
+    assert studio.acme.sent == []
 
 
 async def test_a_fallback_that_cannot_take_it_is_one_warning(studio):

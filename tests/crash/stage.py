@@ -171,7 +171,7 @@ class Stage:
 
 
 def normal(manifest: dict) -> dict[str, object]:
-    """A manifest without what differs from run to run: its id, times, seq, digest, and failed attempts."""
-    passing = {"run", "seq", "digest", "started", "submitted", "finished", "ended", "failed_attempts"}
+    """A manifest without what differs from run to run: its id, times, seq, digest, and attempts."""
+    passing = {"run", "seq", "digest", "started", "submitted", "finished", "ended", "attempts"}
     jobs = [{k: v for k, v in job.items() if k not in passing} for job in manifest["jobs"]]
     return {k: v for k, v in manifest.items() if k not in passing} | {"jobs": jobs}

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from callsheet.money import Cost
     from callsheet.opening import call_sync
     from callsheet.pay_once import OnUnknown
+    from callsheet.policies import BreakerPolicy, DeadlinePolicy, LimitPolicy, MoneyPolicy, Policies, RetryPolicy
     from callsheet.runs import Run, RunRequest
     from callsheet.secrets import SecretResolver
+    from callsheet.selector import Requirements, Selector
     from callsheet.settings import Settings
     from callsheet.sheet import CallSheet
     from callsheet.streams import (
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         ReasoningDelta,
         StreamEvent,
         StreamFinished,
+        StreamRestarted,
         StreamUsage,
         TextDelta,
         ToolCallDelta,
@@ -37,27 +40,35 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artifact": "artifacts",
     "BlobArtifact": "artifacts",
+    "BreakerPolicy": "policies",
     "CallSheet": "sheet",
     "CallsheetError": "errors",
     "Client": "client",
     "ConfigError": "errors",
     "Cost": "money",
+    "DeadlinePolicy": "policies",
     "FileRef": "artifacts",
     "ImageDelta": "streams",
     "JobResult": "jobs",
     "JsonArtifact": "artifacts",
+    "LimitPolicy": "policies",
     "Mode": "models",
     "ModelInfo": "models",
     "ModelRef": "models",
+    "MoneyPolicy": "policies",
     "OnUnknown": "pay_once",
     "Operation": "models",
     "PluginError": "errors",
+    "Policies": "policies",
     "ProviderError": "errors",
     "ReasoningDelta": "streams",
+    "Requirements": "selector",
+    "RetryPolicy": "policies",
     "Run": "runs",
     "RunRequest": "runs",
     "StreamEvent": "streams",
     "StreamFinished": "streams",
+    "StreamRestarted": "streams",
     "StreamUsage": "streams",
     "TextArtifact": "artifacts",
     "TextDelta": "streams",
@@ -68,27 +79,35 @@ _HOMES = {
 __all__ = [
     "Artifact",
     "BlobArtifact",
+    "BreakerPolicy",
     "CallSheet",
     "CallsheetError",
     "Client",
     "ConfigError",
     "Cost",
+    "DeadlinePolicy",
     "FileRef",
     "ImageDelta",
     "JobResult",
     "JsonArtifact",
+    "LimitPolicy",
     "Mode",
     "ModelInfo",
     "ModelRef",
+    "MoneyPolicy",
     "OnUnknown",
     "Operation",
     "PluginError",
+    "Policies",
     "ProviderError",
     "ReasoningDelta",
+    "Requirements",
+    "RetryPolicy",
     "Run",
     "RunRequest",
     "StreamEvent",
     "StreamFinished",
+    "StreamRestarted",
     "StreamUsage",
     "TextArtifact",
     "TextDelta",
@@ -103,15 +122,21 @@ def open(  # noqa: A001 - `callsheet.open()` reads as what it does
     *,
     secrets: SecretResolver | None = None,
     settings: Settings | None = None,
+    policies: Policies | None = None,
+    selector: Selector | None = None,
     durable: bool = True,
 ) -> AbstractAsyncContextManager[Client]:
     """Open the project that `folder` (default: the working folder) belongs to: `async with callsheet.open() as client`.
 
+    `policies` (the defaults of retries, limits, deadlines and budgets) hold where the configuration files say nothing.
+    `selector` decides which model is taken for `auto:OPERATION`; it gets those that can do it.
     `durable=False` writes no ledger: for calls of which nothing has to survive the process, at half the cost of each.
     """
     from callsheet.opening import open_client
 
-    return open_client(folder, secrets=secrets, settings=settings, durable=durable)
+    return open_client(
+        folder, secrets=secrets, settings=settings, policies=policies, selector=selector, durable=durable
+    )
 
 
 def __getattr__(name: str) -> object:

@@ -12,20 +12,22 @@ from callsheet.plugin_manifest import BatchLimits, ProviderTable
 from callsheet.settings import ProviderSettings, Settings
 from callsheet.toml_tables import url_problem
 
-__all__ = ["Access", "access_of", "borrowed_access"]
+__all__ = ["Access", "access_of", "base_url_of", "borrowed_access"]
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """`origin` is the base URL, `secrets` are the names a handler may ask for (the key first), `rate_key` is what counts.
 
-    `batch` says how much goes into one batch; None where the provider takes none.
+    `batch` says how much goes into one batch; None where the provider takes none. `webhook` is the public URL where this
+    host takes the provider's webhooks.
     """
 
     origin: str
     secrets: tuple[str, ...]
     rate_key: str
     batch: BatchLimits | None = None
+    webhook: str = ""
 
 
 def access_of(plugin: FoundPlugin, info: ModelInfo, settings: Settings, environ: Mapping[str, str]) -> Access:
@@ -33,7 +35,8 @@ def access_of(plugin: FoundPlugin, info: ModelInfo, settings: Settings, environ:
     table = _table(plugin)
     counted = {"model": info.model, "operation": str(info.operation), "wire": info.wire}
     rate_key = "/".join([table.name, *(counted[name] for name in table.rate_keys)])
-    return Access(_origin(table, settings, environ), table.secrets, rate_key, table.batch)
+    webhook = settings.providers.get(table.name, ProviderSettings()).webhook
+    return Access(base_url_of(table, settings, environ), table.secrets, rate_key, table.batch, webhook)
 
 
 def borrowed_access(
@@ -47,15 +50,15 @@ def borrowed_access(
     configured = settings.providers.get(provider, ProviderSettings())
     own = ProviderTable(provider, secrets=(configured.secret,) if configured.secret else ())
     table = _table(owner) if owner is not None else own
-    origin = _origin(table, settings, environ)
+    origin = base_url_of(table, settings, environ)
     if not origin:
         where = f"[providers.{provider}]"
         raise ConfigError(f"{provider} uses a wire of {lender.label}: write its base_url into {where}")
-    return Access(origin, table.secrets, provider, table.batch)
+    return Access(origin, table.secrets, provider, table.batch, configured.webhook)
 
 
-def _origin(table: ProviderTable, settings: Settings, environ: Mapping[str, str]) -> str:
-    """The environment's URL, else the configured one, else the manifest's."""
+def base_url_of(table: ProviderTable, settings: Settings, environ: Mapping[str, str]) -> str:
+    """The environment's URL, else the configured one, else the manifest's. Raises ConfigError for a wrong variable."""
     from_environ = environ.get(table.origin_env, "").strip().rstrip("/") if table.origin_env else ""
     problem = url_problem(from_environ) if from_environ else ""
     if problem:

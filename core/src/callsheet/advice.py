@@ -9,7 +9,7 @@ from callsheet.errors import ErrorKind
 __all__ = ["advice"]
 
 _ADVICE: Mapping[str, str] = {
-    ErrorKind.AUTHENTICATION: "check the provider's API key in the environment",
+    ErrorKind.AUTHENTICATION: "check the provider's API key: `callsheet secrets list` says where it comes from",
     ErrorKind.ACCESS_DENIED: "ask for access to this model at the provider, or choose another one",
     ErrorKind.QUOTA_EXCEEDED: "add credit or raise the limit at the provider, then go on",
     ErrorKind.RATE_LIMITED: "go on later: what is paid for is kept",
@@ -20,6 +20,7 @@ _ADVICE: Mapping[str, str] = {
     ErrorKind.CAPABILITY_UNSUPPORTED: "choose another model, or leave the attribute out",
     ErrorKind.TIMEOUT: "go on later: what is paid for is kept",
     ErrorKind.CONNECTION_FAILED: "check the network, then go on",
+    "budget": "raise the bound to go on: `callsheet resume RUN --max-cost USD`, or [money] in callsheet.toml",
 }
 
 

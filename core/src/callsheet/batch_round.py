@@ -8,10 +8,12 @@ from contextlib import suppress
 from copy import copy
 from typing import TypeVar
 
+from callsheet.accounts import stamped
 from callsheet.batch_watch import FIND_SLACK, abort_remote, batch_context, batch_handler, own
 from callsheet.batching import batch_key, cut, is_batch, request_bytes
 from callsheet.call_book import CallBook, surely, to_the_end
 from callsheet.context import JobContext
+from callsheet.deadlines import attempt_within
 from callsheet.digests import canonical
 from callsheet.errors import CallsheetError, JobLostError, MalformedOutputError, ProviderError, Sent
 from callsheet.handler import BatchItem, FindsBatches
@@ -230,10 +232,12 @@ class _Shipment:
             key = batch_key([(parcel.book.key, parcel.book.epoch) for parcel in self._parcels])
             context = batch_context(self._services, call.bound, call.job, key)
             try:
-                await self._announce(context)
-                if self._stopped:
-                    return await self._tell_lost("the run was cancelled before its batch left", Sent.NOT_SENT)
-                await self._record(await self._submit(context), context)
+                async with await self._services.admissions.admit(call.bound) as passage:
+                    await self._announce(context)
+                    if self._stopped:
+                        return await self._tell_lost("the run was cancelled before its batch left", Sent.NOT_SENT)
+                    receipt = await passage.through(self._submit(context))
+                await self._record(receipt, context)
             except Exception as error:  # noqa: BLE001 - handed over to the calls that wait
                 self._round.undecided(parcel.seat for parcel in self._parcels)
                 for parcel in self._parcels:
@@ -242,9 +246,8 @@ class _Shipment:
     async def _announce(self, context: JobContext) -> None:
         """All calls `sending`, durable before the first byte leaves, with the key to find the batch by."""
         job = context.job
-        planned = Receipt(
-            job.ref, job.operation, "", context.key, context.key, (), self._services.clock(), origin=context.origin
-        )
+        planned = Receipt(job.ref, job.operation, "", context.key, context.key, (), self._services.clock())
+        planned = await stamped(self._services, self._parcels[0].book.call.bound, planned)
         await to_the_end(self._advance(CallState.SENDING, "job.sending", planned))
         for parcel in self._parcels:
             if not parcel.durable.done():
@@ -255,7 +258,8 @@ class _Shipment:
         items = [BatchItem(parcel.book.key, parcel.book.call.request) for parcel in self._parcels]
         since = self._services.clock() - FIND_SLACK
         try:
-            receipt = await batch_handler(bound).submit_batch(items, context)
+            sending = batch_handler(bound).submit_batch(items, context)
+            receipt = await attempt_within(self._services.policies.deadlines.attempt, sending, str(bound.ref))
         except asyncio.CancelledError:
             # what can be asked for later stays `sending`: the next claim looks the batch up
             if not isinstance(bound.handler, FindsBatches):
@@ -271,6 +275,8 @@ class _Shipment:
         return receipt
 
     async def _record(self, receipt: Receipt, context: JobContext) -> None:
+        receipt = await to_the_end(stamped(self._services, self._parcels[0].book.call.bound, receipt))
+
         async def write() -> None:
             await self._advance(CallState.SUBMITTED, "job.submitted", receipt)
 

@@ -129,7 +129,7 @@ class _Watch:
 
     async def _run(self) -> None:
         handler = batch_handler(self._bound)
-        waiter = RemoteWaiter(handler, self._context, self._services.sleep)
+        waiter = RemoteWaiter(handler, self._context, self._services, self._services.naps.of(self._receipt))
         items: list[BatchItem] = []
 
         async def collect() -> Mapping[str, JobResult | ProviderError]:
@@ -141,7 +141,7 @@ class _Watch:
             ended: Mapping[str, object] = {}
             try:
                 await waiter.over(self._receipt)
-                ended = await waiter.patiently(collect)
+                ended = await waiter.patiently(self._receipt, collect)
             except JobCancelledError:  # stopped there, and nothing of it was done
                 items[:] = [item for item, _ in self._waiting.values()]
             for item in items:
@@ -171,7 +171,7 @@ class _Watch:
         self.closed = True
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=ABORT_SECONDS)
         if any(self._gone.values()) or await self._held_elsewhere():
             return None
         return await abort_remote(self._services, self._bound, self._receipt, self._context)

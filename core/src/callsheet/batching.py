@@ -14,7 +14,7 @@ from callsheet.jobs import CallWarning, ProviderRequest, Receipt, WarningKind
 from callsheet.plugin_manifest import BatchLimits
 from callsheet.registry import BoundHandler
 
-__all__ = ["batch_key", "cut", "group_of", "is_batch", "one_by_one", "request_bytes", "takes_batches"]
+__all__ = ["batch_key", "cut", "files_in", "group_of", "is_batch", "one_by_one", "request_bytes", "takes_batches"]
 
 ENVELOPE = 512
 """Bytes that a call needs in a batch beside its request: its id, the vendor's endpoint, separators."""
@@ -48,19 +48,20 @@ def one_by_one(bound: BoundHandler) -> CallWarning:
 
 def request_bytes(request: ProviderRequest) -> int:
     """How many bytes a call takes in a batch, at most: files are counted as they are when encoded in base64."""
-    files = sum((file.bytes + 2) // 3 * 4 + _ENCODED_FILE for file in _files(request.body))
+    files = sum((file.bytes + 2) // 3 * 4 + _ENCODED_FILE for file in files_in(request.body))
     return len(json.dumps(json_ready(request.body))) + files + ENVELOPE
 
 
-def _files(value: object) -> Iterator[FileRef]:
+def files_in(value: object) -> Iterator[FileRef]:
+    """The input files of a request's body, or of a part of one."""
     if isinstance(value, FileRef):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _files(each)
+            yield from files_in(each)
     elif isinstance(value, (list, tuple)):
         for each in value:
-            yield from _files(each)
+            yield from files_in(each)
 
 
 def cut(items: Iterable[T], limits: BatchLimits, group: Callable[[T], str], size: Callable[[T], int]) -> list[list[T]]:

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from callsheet.batch_round import Round, Seat
+from callsheet.budget import Budget
 from callsheet.errors import CallsheetError
-from callsheet.pay_once import OnUnknown, Paid, PayOnce, Ticket
+from callsheet.pay_once import OnUnknown, PayOnce, Ticket
+from callsheet.performing import Performance, Performed, Performer
 from callsheet.preparation import PreparedCall
 from callsheet.services import Services
 
@@ -16,29 +18,30 @@ __all__ = ["perform_many"]
 
 
 async def perform_many(
-    services: Services,
-    pay_once: PayOnce,
+    performer: Performer,
     calls: Sequence[PreparedCall],
     *,
     reuse: bool,
     on_unknown: OnUnknown,
     concurrency: int,
-) -> list[Paid | CallsheetError]:
+) -> list[Performed | CallsheetError]:
     """Each call's result, or the error that it ended with, in order; equal calls are samples of their own."""
     slots = asyncio.Semaphore(concurrency)
-    seats = _seats(services, calls)
+    seats = _seats(performer.services, calls)
+    budget = Budget.of(performer.services, performer.services.policies.money)
 
-    async def perform(number: int, sample: int) -> Paid | CallsheetError:
-        ticket = Ticket("", on_unknown, seat=seats.get(number), reuse=reuse)
+    async def perform(number: int, sample: int) -> Performed | CallsheetError:
+        ticket = Ticket("", on_unknown, seat=seats.get(number), reuse=reuse, budget=budget)
+        performance = Performance([(calls[number], sample)], lambda _call, _warnings: ticket)
         try:
             if ticket.seat is not None:
-                return await pay_once.perform(calls[number], sample, ticket)
+                return await performer.perform(performance)
             async with slots:
-                return await pay_once.perform(calls[number], sample, ticket)
+                return await performer.perform(performance)
         except CallsheetError as error:
             return error
 
-    samples = await _samples(pay_once, calls, reuse=reuse)
+    samples = await _samples(performer.pay_once, calls, reuse=reuse)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(perform(number, sample)) for number, sample in enumerate(samples)]
     return [task.result() for task in tasks]

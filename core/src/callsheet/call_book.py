@@ -7,22 +7,30 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from callsheet.accounts import account_of, stamped
+from callsheet.batching import files_in
+from callsheet.budget import Budget, failed_cost
 from callsheet.digests import json_ready
-from callsheet.errors import CallsheetError, ContentRejectedError, ErrorKind, Sent
+from callsheet.errors import CallsheetError, ContentRejectedError, ErrorKind, ProviderError, Sent
 from callsheet.failures import failure_of
+from callsheet.handler import FindsJobs
 from callsheet.jobs import AbortOutcome, Attempt, AttemptOutcome, JobResult, Receipt
 from callsheet.keeping import WRITE_AGAIN_AFTER
+from callsheet.models import Mode
 from callsheet.money import FREE, Cost, estimate
 from callsheet.preparation import PreparedCall
+from callsheet.registry import BoundHandler
 from callsheet.run_events import result_summary
 from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState, Failure
 from callsheet.stores.ledger import Change, Claim, EventRow, LostOwnershipError, NewCall, Pick, Step
 from callsheet.stores.records import encode_mapping
 
-__all__ = ["CallBook", "cost_of", "surely", "to_the_end"]
+__all__ = ["CallBook", "cost_of", "price_of", "sent_since", "surely", "to_the_end"]
 
 T = TypeVar("T")
+
+_PERHAPS_A_FILE = frozenset({ErrorKind.INVALID_REQUEST, ErrorKind.JOB_FAILED})
 
 
 @dataclass(slots=True)
@@ -39,6 +47,7 @@ class CallBook:
     epoch: int = 0
     attempts: int = 0
     _started: float = field(default=0.0)
+    _account: str = ""
 
     @property
     def ref(self) -> str:
@@ -58,6 +67,9 @@ class CallBook:
 
     async def claim(self) -> Claim:
         """Ask to work on the call."""
+        bound = self.call.bound
+        if isinstance(bound.handler, FindsJobs) and not bound.simulated:
+            self._account = await account_of(self.services, bound)
         return await self.services.ledger.claim(self.key, events=[self.event("job.started")], **self._new())
 
     def new(self) -> tuple[NewCall, tuple[EventRow, ...]]:
@@ -76,6 +88,10 @@ class CallBook:
         events = [self.event("job.started")]
         return await self.services.ledger.reclaim(self.key, lost=lost, events=events, **self._new())
 
+    async def reserve(self, budget: Budget, *, patient: bool) -> None:
+        """Set aside what the call may cost, before it is sent. Raises BudgetExceededError."""
+        await budget.reserve(self.call, self.key, patient=patient)
+
     async def sending(self) -> None:
         """Durable before the first byte leaves."""
         await self._advance(CallState.SENDING, self.event("job.sending"))
@@ -87,14 +103,15 @@ class CallBook:
             self.key, self.epoch, CallState.ACCEPTED, request_id=request_id, events=[event]
         )
 
-    async def kept(self) -> CallBook:
-        """The book that a receipt goes into: this one."""
+    async def left(self, receipt: Receipt) -> CallBook:  # noqa: ARG002 - it is on record
+        """The book of a job that nobody waits for any longer, and that may go on: this one."""
         return self
 
     async def submitted(self, receipt: Receipt) -> None:
         """The provider works on it; from here on it is polled and never sent again."""
         event = self.event("job.submitted", job_id=receipt.job_id)
-        await self._surely(lambda: self._advance(CallState.SUBMITTED, event, receipt=receipt))
+        whole = await stamped(self.services, self.call.bound, receipt)
+        await self._surely(lambda: self._advance(CallState.SUBMITTED, event, receipt=whole))
 
     async def succeeded(self, result: JobResult) -> None:
         """The result is durable before anybody uses it."""
@@ -118,12 +135,34 @@ class CallBook:
     def success(self, result: JobResult) -> tuple[Cost, dict[str, object]]:
         """What a result cost, and what the event of it says."""
         cost = cost_of(self.call, result)
-        return cost, {"sample": self.sample, "cost": cost.as_json(), **result_summary(result), **self.note}
+        return cost, {
+            "sample": self.sample,
+            "cost": cost.as_json(),
+            **result_summary(result),
+            **self.note,
+            **self.when(),
+        }
 
-    async def failed(self, error: CallsheetError) -> None:
-        """The call failed, or nobody knows (`sent` of the error says which)."""
+    def when(self) -> dict[str, object]:
+        """Which attempt this is, and when it began."""
+        return {"number": self.epoch, "began": self._started}
+
+    async def failed(self, error: CallsheetError, cost: Cost | None = None) -> None:
+        """The call failed, or nobody knows (`sent` of the error says which); `cost` where it is known that it was billed."""
         self.blame(error)
-        await self._close(failure_of(error, self.services.redactor.text))
+        await self.doubt_uploads(error)
+        await self._close(failure_of(error, self.services.redactor.text), cost=cost)
+
+    async def refused(self, error: ProviderError) -> None:
+        """It was not sent, because of how others had fared: no attempt was made."""
+        await self._close(failure_of(error, self.services.redactor.text), attempted=False)
+
+    async def doubt_uploads(self, error: CallsheetError) -> None:
+        """The reason may be a file that the provider deleted before its time: upload anew when this is tried again."""
+        if isinstance(error, ProviderError) and error.kind in _PERHAPS_A_FILE:
+            digests = {file.sha256 for file in files_in(self.call.request.body)}
+            if digests:
+                await self._perhaps(self.services.ledger.uploads.forget(self.call.bound.origin, digests))
 
     def blame(self, error: CallsheetError) -> None:
         """Put the prompt that was refused into an error that does not say it."""
@@ -137,6 +176,11 @@ class CallBook:
         failure = Failure(ErrorKind.JOB_LOST.value, sent.value, text, ref=self.ref)
         await self._close(failure, state=CallState.UNKNOWN)
 
+    async def doubted(self, message: str) -> None:
+        """Nobody knows yet: the call stays as it is, and whoever claims it next asks the provider."""
+        about = {"kind": ErrorKind.JOB_LOST.value, "sent": Sent.UNKNOWN.value, "message": message, **self.when()}
+        await self.told(self.event("attempt.lost", **about))
+
     async def stopped(self, event: EventRow) -> None:
         """Cancelled, and the provider stopped it."""
         failure = Failure(ErrorKind.CANCELLED.value, Sent.FINISHED.value, "cancelled; the provider stopped the job")
@@ -145,7 +189,7 @@ class CallBook:
             self.epoch,
             CallState.FAILED,
             failure=failure,
-            attempt=self._attempt("cancelled", failure),
+            attempt=self._attempt("cancelled", failure, self._lost_money(failure)),
             events=[event],
         )
 
@@ -154,15 +198,14 @@ class CallBook:
         about: dict[str, object] = {"job_id": receipt.job_id}
         name = "job.left"
         if outcome is not None:
-            name, about = "job.aborted", {"outcome": outcome.value, **about}
+            name, about = "job.aborted", {"outcome": outcome.value, **about, **self.when()}
         event = self.event(name, **about)
         # not stopped: it stays `submitted`, and a resume polls it
         await (self.stopped(event) if outcome is AbortOutcome.STOPPED else self.told(event))
 
     async def since(self, record: CallRecord) -> float:
-        """How far back a lost job may lie: jobs of attempts that surely ended are not it."""
-        attempts = await self.services.ledger.attempts(self.key)
-        return max([record.created, *(a.ended for a in attempts if a.outcome in ("failed", "cancelled"))])
+        """How far back a lost job may lie."""
+        return await sent_since(self.services, record)
 
     async def let_go(self) -> None:
         """Leave an open call as it stands, for whoever asks next: this process works on it no longer."""
@@ -203,12 +246,20 @@ class CallBook:
     async def _advance(self, state: CallState, event: EventRow, receipt: Receipt | None = None) -> None:
         await self.services.ledger.advance(self.key, self.epoch, state, receipt=receipt, events=[event])
 
-    async def _close(self, failure: Failure, state: CallState | None = None) -> None:
+    def _lost_money(self, failure: Failure) -> Cost:
+        return failed_cost(failure.sent, simulated=self.call.bound.simulated)
+
+    async def _close(
+        self, failure: Failure, state: CallState | None = None, cost: Cost | None = None, *, attempted: bool = True
+    ) -> None:
         unknown = failure.sent == Sent.UNKNOWN
         final = state or (CallState.UNKNOWN if unknown else CallState.FAILED)
         name = "attempt.lost" if final is CallState.UNKNOWN else "attempt.failed"
-        event = self.event(name, kind=failure.kind, sent=failure.sent, message=failure.message)
-        attempt = self._attempt("unknown" if unknown else "failed", failure)
+        cost = cost or self._lost_money(failure)
+        billed = {} if cost == FREE else {"cost": cost.as_json()}
+        when = self.when() if attempted else {}
+        event = self.event(name, kind=failure.kind, sent=failure.sent, message=failure.message, **billed, **when)
+        attempt = self._attempt("unknown" if unknown else "failed", failure, cost) if attempted else None
         await self.services.ledger.advance(
             self.key, self.epoch, final, failure=failure, attempt=attempt, events=[event]
         )
@@ -216,8 +267,14 @@ class CallBook:
     def _new(self) -> dict[str, Any]:
         body = self.services.redactor.value(self.call.identity["body"])
         request = {"body": body, "units": dict(self.call.request.units)}
-        if self.call.group:  # a batch may be collected by its receipt alone, and that says nothing of each call
+        bound = self.call.bound
+        if self.call.group or isinstance(bound.handler, FindsJobs):
+            # may be collected by somebody who has neither the sheet nor a receipt that says it
             request |= {"expects": json_ready(self.call.request.expects)}
+        if self._account:  # who asks for the call after a crash has to ask this one
+            request |= {"account": self._account}
+        if bound.mode != Mode.LIVE:
+            request |= {"mode": str(bound.mode)}
         return {
             "ref": self.ref,
             "operation": self.call.job.operation.value,
@@ -241,16 +298,25 @@ class CallBook:
         )
 
 
+async def sent_since(services: Services, record: CallRecord) -> float:
+    """How far back a call's lost job may lie: jobs of attempts that surely ended are not it."""
+    attempts = await services.ledger.attempts(record.key)
+    return max([record.created, *(a.ended for a in attempts if a.outcome in ("failed", "cancelled"))])
+
+
 def cost_of(call: PreparedCall, result: JobResult) -> Cost:
-    """What a call cost: as the provider says, else by the row's prices and what the provider counted."""
+    """What a call cost."""
+    return price_of(call.bound, call.request.units, result, batch=bool(call.group))
+
+
+def price_of(bound: BoundHandler, units: Mapping[str, float], result: JobResult, *, batch: bool = False) -> Cost:
+    """What a result cost: as the provider says, else by the row's prices and what the provider counted."""
     if result.cost is not None:
         return result.cost
-    if call.bound.simulated:
+    if bound.simulated:
         return FREE
-    units = {**call.request.units, **result.usage.units}
-    cost = estimate(call.job.model.price, units, gap="was not reported by the provider")
-    limits = call.bound.batch
-    return cost.times(limits.price_factor) if call.group and limits is not None else cost
+    cost = estimate(bound.info.price, {**units, **result.usage.units}, gap="was not reported by the provider")
+    return cost.times(bound.batch.price_factor) if batch and bound.batch is not None else cost
 
 
 async def surely(services: Services, job: str, write: Callable[[], Awaitable[None]]) -> None:

@@ -10,7 +10,7 @@ from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.models import ENVIRONMENTS, ModelInfo, ModelRef, Operation
 from callsheet.plugin_manifest import ModelRow, model_row
-from callsheet.settings import ProviderSettings
+from callsheet.settings import ProviderSettings, Settings
 from callsheet.toml_tables import near_or_known, plain, quoted
 
 __all__ = ["Catalog"]
@@ -22,8 +22,10 @@ _Owned = tuple[FoundPlugin, ModelRow]
 class Catalog:
     """The models that can be called. Rows stay raw until they are asked for.
 
-    `models` are the project's own rows, which win over those of plugins; `aliases` the project's own (name to
+    `models` are rows of one's own, which win over those of plugins; `aliases` the project's own (name to
     reference), which win over those of rows; `providers` may be some without a plugin, which speak a lent wire.
+    `wrong_models` (by `provider:model`) and `unread_models` say what is wrong with rows of one's own that are not among
+    `models`.
     """
 
     def __init__(
@@ -33,6 +35,8 @@ class Catalog:
         models: Iterable[ModelInfo] = (),
         aliases: Mapping[str, str] | None = None,
         providers: Mapping[str, ProviderSettings] | None = None,
+        wrong_models: Mapping[str, str] | None = None,
+        unread_models: Iterable[str] = (),
     ) -> None:
         self._discovery = discovery
         self._lent = {name: each.wire for name, each in (providers or {}).items() if each.wire}
@@ -48,6 +52,20 @@ class Catalog:
         self._settings_aliases = dict(aliases or {})
         self._row_aliases: dict[str, list[ModelRef]] | None = None
         self._own = {(info.provider, info.model): info for info in models}
+        self._wrong = dict(wrong_models or {})
+        self._unread = tuple(unread_models)
+
+    @classmethod
+    def of(cls, discovery: Discovery, settings: Settings) -> Catalog:
+        """The catalog of a project."""
+        return cls(
+            discovery,
+            models=settings.models,
+            aliases=settings.aliases,
+            providers=settings.providers,
+            wrong_models=settings.wrong_models,
+            unread_models=settings.unread_models,
+        )
 
     @property
     def _raw(self) -> Mapping[_Key, _Owned]:
@@ -74,8 +92,9 @@ class Catalog:
     def get(self, ref: ModelRef) -> ModelInfo | None:
         """The model's row, or None when there is none.
 
-        Raises PluginError for a row that is wrong, ConfigError for a model that two rows claim, for one whose plugin is
-        broken, and for a provider that is both installed and configured with a lent wire.
+        Raises PluginError for a row that is wrong, ConfigError for a row of one's own that is (or that cannot be read), for
+        a model that two rows claim, for one whose plugin is broken, and for a provider that is both installed and
+        configured with a lent wire.
         """
         if ref.provider in self._lent:
             self._refuse_clash(ref.provider)
@@ -84,10 +103,14 @@ class Catalog:
         if owner is not None and owner.problem:
             problem = f"the provider {ref.provider!r} cannot be used: {owner.label}: {owner.problem}"
             raise ConfigError(problem, missing=True)
+        if info is None and self._unread:
+            raise ConfigError(f"there is no row of {ref} in what can be read: {self._unread[0]}")
         return info
 
     def _row(self, key: _Key) -> ModelInfo | None:
         info = self._own.get(key) or self._infos.get(key)
+        if self._wrong and (name := f"{key[0]}:{key[1]}") in self._wrong:
+            raise ConfigError(self._wrong[name])
         if info is not None or key not in self._rows_of(key[0]):
             return info
         if key in self._clashes:
@@ -131,7 +154,8 @@ class Catalog:
         near = [f"{p}:{m}" for p, m in sorted({*self._own, *self._raw}) if name and m.rpartition("/")[2] == name][:3]
         near += get_close_matches(name, known, 3)
         hint = f"did you mean {' or '.join(near)}?" if near else "write provider:model; `callsheet models` lists them"
-        return f"{quoted(name)} is neither provider:model nor a known alias; {hint}"
+        unread = f" ({self._unread[0]})" if self._unread else ""
+        return f"{quoted(name)} is neither provider:model nor a known alias; {hint}{unread}"
 
     def _aliases_of_rows(self) -> Mapping[str, list[ModelRef]]:
         if self._row_aliases is None:
@@ -191,14 +215,19 @@ class Catalog:
             return None
 
     def problems(self) -> list[str]:
-        """Checks every row, and says in a line what is wrong with each that cannot be used."""
+        """Checks every row of a plugin, and says in a line what is wrong with each that cannot be used."""
         lines = []
         for key in sorted(self._raw):
             try:
                 self._row(key)
             except CallsheetError as error:
-                lines.append(str(error))
+                if str(error) not in self._wrong.values():
+                    lines.append(str(error))
         return lines
+
+    def own_problems(self) -> list[str]:
+        """A line for each row of one's own, and each file of such rows, that cannot be used."""
+        return [*self._unread, *self._wrong.values()]
 
     def lent(self) -> Mapping[str, str]:
         """The providers that speak a lent wire, by name, and that wire (`lender:wire`)."""

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
+from callsheet.adoption import collect_receipt
 from callsheet.artifacts import BlobArtifact, FileRef
+from callsheet.budget import Budget
 from callsheet.bulk import perform_many
 from callsheet.call_book import cost_of
 from callsheet.catalog import Catalog
 from callsheet.discovery import Discovery, discover
 from callsheet.errors import CallsheetError, ConfigError
-from callsheet.failures import cleanse
-from callsheet.inputs import file_attributes, list_attributes, parse_inputs
+from callsheet.fallback import refuse_lacking, unusable
+from callsheet.inputs import Inputs, file_attributes, list_attributes, parse_inputs
 from callsheet.intake import take_in
 from callsheet.jobs import CallWarning, Job, JobResult, Receipt, WarningKind
 from callsheet.models import Mode, ModelRef, Operation
-from callsheet.pay_once import OnUnknown, Paid, PayOnce, Ticket
+from callsheet.pay_once import OnUnknown, PayOnce, Ticket
+from callsheet.performing import Performance, Performed, Performer
 from callsheet.plan import Plan
 from callsheet.plugin_host import PluginHost
 from callsheet.preparation import PreparedCall, prepare_call
 from callsheet.project import Project
-from callsheet.receipts import settle_receipt
 from callsheet.registry import BoundHandler, Registry
 from callsheet.runs import Run, RunRequest, SheetRun
 from callsheet.runtime import Runtime
-from callsheet.secrets import EnvSecrets, Redactor, SecretResolver
-from callsheet.services import Services, library_log
+from callsheet.secret_sources import find_secrets
+from callsheet.secrets import Redactor, SecretResolver
+from callsheet.selection import offer_call, select_model
+from callsheet.selector import Requirements, Selection, SelectionRequest, Selector
+from callsheet.services import Services
 from callsheet.settings import Settings
 from callsheet.sheet import CallSheet
 from callsheet.stores.blobs import LocalBlobs
@@ -40,6 +46,7 @@ from callsheet.stores.owners import Owner
 from callsheet.streaming import Streaming
 from callsheet.streams import StreamEvent
 from callsheet.transfer.pool import ConnectionPool
+from callsheet.webhooks import WebhookOutcome, take_webhook
 
 __all__ = ["Client"]
 
@@ -50,7 +57,7 @@ class Client:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self._exits = AsyncExitStack()
-        self._streaming = Streaming(runtime.pay_once)
+        self._streaming = Streaming(runtime.performer)
 
     @property
     def catalog(self) -> Catalog:
@@ -71,45 +78,45 @@ class Client:
         secrets: SecretResolver | None = None,
         discovery: Discovery | None = None,
         host: PluginHost | None = None,
+        selector: Selector | None = None,
         durable: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> Client:
-        """Open a project. `sleep` is for tests.
+        """Open a project. `selector` decides for `auto:OPERATION`; `sleep` is for tests.
 
         `durable=False` keeps runs in memory for as long as the client is open, and nothing at all of single calls.
         """
         found = discovery or discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
         host = host or PluginHost(found)
-        catalog = Catalog(
-            host.discovery, models=settings.models, aliases=settings.aliases, providers=settings.providers
-        )
+        catalog = Catalog.of(host.discovery, settings)
         registry = Registry(catalog, host, settings=settings)
         project.prepare()
         redactor = Redactor()
         async with AsyncExitStack() as exits:
             owner = Owner.start(project.state)
             exits.callback(owner.close)
-            ledger = await Ledger.open(project.state / "ledger.sqlite3" if durable else None, owner)
+            place = project.state / "ledger.sqlite3" if durable else None
+            ledger = await Ledger.open(place, owner, redactor=redactor)
             exits.push_async_callback(ledger.close)
             connections = ConnectionPool()
             exits.push_async_callback(connections.aclose)
-            exits.push_async_callback(registry.aclose)
-            for problem in host.open_kind("events"):
-                library_log(redactor).warning("plugin.broken", plugin=problem.plugin, error=str(problem))
-            exits.callback(ledger.subscribe(host.job_event))
             services = Services(
                 ledger=ledger,
                 blobs=LocalBlobs(project.state / "blobs"),
                 host=host,
-                secrets=secrets or EnvSecrets(os.environ),
+                secrets=secrets or find_secrets(settings, host, redactor),
                 redactor=redactor,
                 state=project.state,
                 connections=connections,
+                policies=settings.policies,
                 sleep=sleep,
             )
+            exits.push_async_callback(registry.aclose, services.complain)
+            exits.callback(ledger.subscribe(lambda event: host.job_event(event, services.complain)))
             for broken in host.open_kind("events"):
                 services.log.warning("plugin.not_loaded", plugin=broken.plugin, error=str(broken))
-            client = cls(Runtime(project, settings, services, registry, catalog, PayOnce(services)))
+            performer = Performer(services, PayOnce(services))
+            client = cls(Runtime(project, settings, services, registry, catalog, performer, selector))
             exits.push_async_callback(client._streaming.aclose)
             client._exits = exits.pop_all()
         return client
@@ -139,12 +146,17 @@ class Client:
         prepared = await SheetRun.prepare(self.runtime, sheet, wanted)
         return await prepared.run()
 
-    async def resume(self, run_id: str, *, on_unknown: OnUnknown | None = None) -> Run:
-        """Go on with a run (by its id or the beginning of it): what is paid for is used, what is under way is awaited."""
+    async def resume(self, run_id: str, *, on_unknown: OnUnknown | None = None, max_cost: Decimal | None = None) -> Run:
+        """Go on with a run (by its id or the beginning of it): what is paid for is used, what is under way is awaited.
+
+        `max_cost` is another bound for all that the run costs, what it has cost already included.
+        """
         record = await self.ledger.run(run_id)
         request = RunRequest.from_json(record.request, run=record.id, output=record.output)
         if on_unknown is not None:
             request = replace(request, on_unknown=on_unknown)
+        if max_cost is not None:
+            request = replace(request, max_cost=max_cost)
         sheet = CallSheet.load(self.runtime.project.folder / record.sheet)
         return await self.run(sheet, request)
 
@@ -158,17 +170,19 @@ class Client:
         reuse: bool = False,
         on_unknown: OnUnknown = OnUnknown.DEFAULT,
         strict: bool = False,
+        fallbacks: Sequence[str | ModelRef] = (),
+        require: Requirements | None = None,
         **attributes: object,
     ) -> JobResult:
         """One call to one model. File attributes take paths. A fresh sample is paid for unless `reuse`.
 
-        Raises ConfigError for a wrong attribute or model, ProviderError as the call fails.
+        `fallbacks` are asked in order when the model surely failed; `options` are for the first one alone. For a `ref` like
+        `auto:image.generate` a model is chosen that takes the call and meets `require`; others are its fallbacks.
+        Raises ConfigError for a wrong attribute or model, ProviderError as the (last) call fails.
         """
-        bound = await self._bind(ref, operation, Mode(mode))
-        prepared = await self._prepared(bound, attributes, options or {}, strict=strict)
-        sample = await self._sample(prepared, reuse=reuse)
-        paid = await self.runtime.pay_once.perform(prepared, sample, Ticket("", on_unknown, reuse=reuse))
-        return self._told(prepared, paid)
+        given = options or {}
+        asked = _Asked(ref, fallbacks, operation, Mode(mode), attributes, given, on_unknown, reuse, strict, require)
+        return self._told(await self.runtime.performer.perform(await self._performance(asked)))
 
     def stream(
         self,
@@ -181,6 +195,9 @@ class Client:
         on_unknown: OnUnknown = OnUnknown.DEFAULT,
         strict: bool = False,
         sample: int | None = None,
+        fallbacks: Sequence[str | ModelRef] = (),
+        restart: bool = False,
+        require: Requirements | None = None,
         **attributes: object,
     ) -> AsyncGenerator[StreamEvent, None]:
         """One call whose answer is read while it is made: `async for event in client.stream(…)`; as `call` otherwise.
@@ -188,15 +205,55 @@ class Client:
         The last event is StreamFinished with the result, which is on record by then. What is paid for already is
         replayed. `sample` is the very sample to take instead of a fresh one. Raises as `call`, and MalformedOutputError
         for a stream that is cut; the error's `partial` is the text until then. A reader who leaves early ends the call.
+
+        No fallback is asked any more once a part of the answer has come; with `restart` it is, and StreamRestarted says
+        that the answer begins anew.
         """
+        given = options or {}
+        asked = _Asked(ref, fallbacks, operation, Mode(mode), attributes, given, on_unknown, reuse, strict, require)
+        return self._streaming.events(lambda: self._performance(asked, sample, restart=restart), self._told)
 
-        async def asked() -> tuple[PreparedCall, int, Ticket]:
-            bound = await self._bind(ref, operation, Mode(mode))
-            prepared = await self._prepared(bound, attributes, options or {}, strict=strict)
-            chosen = await self._sample(prepared, reuse=reuse) if sample is None else sample
-            return prepared, chosen, Ticket("", on_unknown, reuse=reuse)
+    async def _performance(self, asked: _Asked, sample: int | None = None, *, restart: bool = False) -> Performance:
+        """The job that is asked for: the model's call, and those of the fallbacks that can take it."""
+        (ref, options), *fallbacks = await self._models(asked)
+        bound = await self._bind(ref, asked.operation, asked.mode)
+        first = await self._prepared(bound, asked.attributes, options, strict=asked.strict)
+        calls, warnings = [first], []
+        for ref, options in fallbacks:
+            try:
+                other = await self._bind(ref, bound.info.operation, asked.mode)
+                call = await self._prepared(other, asked.attributes, options, strict=asked.strict)
+                refuse_lacking(first.request, call.request)
+            except CallsheetError as error:
+                if asked.strict:
+                    raise
+                warnings.append(unusable(str(ref), "the call", error))
+            else:
+                calls.append(call)
+        fresh = 0 if asked.reuse else None  # `reuse` takes sample 0 as it is; else one that nobody has paid for yet
+        samples = [fresh if sample is None else sample, *(fresh for _ in calls[1:])]
+        services = self.runtime.services
 
-        return self._streaming.events(asked, self._told)
+        def ticket(_call: PreparedCall, _warnings: tuple[CallWarning, ...]) -> Ticket:
+            budget = Budget.of(services, services.policies.money)
+            return Ticket("", asked.on_unknown, reuse=asked.reuse, budget=budget)
+
+        chosen = list(zip(calls, samples, strict=True))
+        known = asked.reuse and len(calls) > 1
+        return Performance(chosen, ticket, tuple(warnings), known=known, restart=restart)
+
+    async def _models(self, asked: _Asked) -> list[tuple[str | ModelRef, Mapping[str, object]]]:
+        """The models to ask in order, each with its options; the chosen ones in the place of `auto:OPERATION`."""
+        chosen = await self._selected(asked)
+        refs = [asked.ref] if chosen is None else chosen.refs
+        return [*((ref, asked.options) for ref in refs), *((ref, {}) for ref in asked.fallbacks)]
+
+    async def _selected(self, asked: _Asked) -> Selection | None:
+        request = SelectionRequest.of(self._target(asked.ref), "call", asked.require, asked.mode)
+        if request is None:
+            return None
+        inputs = await self._inputs(request.operation, asked.attributes, str(request))
+        return await select_model(self.runtime, request, partial(offer_call, inputs, asked.options))
 
     async def _prepared(
         self, bound: BoundHandler, attributes: Mapping[str, object], options: Mapping[str, object], *, strict: bool
@@ -208,9 +265,10 @@ class Client:
             raise ConfigError(f"strict: {refused}")
         return prepared
 
-    def _told(self, call: PreparedCall, paid: Paid) -> JobResult:
+    def _told(self, done: Performed) -> JobResult:
         """The result with all that is to be told of it, ready to be saved."""
-        told = [*call.request.warnings, *paid.result.warnings]
+        call, paid = done.call, done.paid
+        told = [*call.request.warnings, *done.warnings, *paid.result.warnings]
         if call.bound.mapping == "unchecked":
             text = f"mapping = unchecked: install the plugin of {call.bound.ref.provider!r} to check the request too"
             told.append(CallWarning(WarningKind.UNCHECKED, text))
@@ -239,25 +297,24 @@ class Client:
         named = (replace(job, id=f"call[{number}]", index=number) for number, job in enumerate(jobs))
         prepared = [prepare_call(bound, job, salt=self.runtime.settings.salt, batch=True) for job in named]
         concurrency = self.runtime.settings.concurrency
-        services, pay_once = self.runtime.services, self.runtime.pay_once
-        ended = await perform_many(
-            services, pay_once, prepared, reuse=reuse, on_unknown=on_unknown, concurrency=concurrency
-        )
-        pairs = zip(prepared, ended, strict=True)
-        return [self._told(call, end) if isinstance(end, Paid) else end for call, end in pairs]
+        performer = self.runtime.performer
+        ended = await perform_many(performer, prepared, reuse=reuse, on_unknown=on_unknown, concurrency=concurrency)
+        return [self._told(end) if isinstance(end, Performed) else end for end in ended]
 
     async def collect(self, receipt: Receipt, mode: str | Mode = Mode.LIVE) -> JobResult:
         """The result of a remote job, by its receipt alone: waits, collects, and records it under the receipt's key.
 
         Raises ConfigError when nobody here handles its model, ProviderError as the job ended.
         """
-        bound = self.runtime.registry.resolve(receipt.ref, receipt.operation, Mode(mode))
-        await self.runtime.warm_start([bound])
-        try:
-            return self.located(await settle_receipt(self.runtime.services, bound, receipt))
-        except CallsheetError as error:
-            cleanse(error, self.runtime.services.redactor)
-            raise
+        return self.located(await collect_receipt(self.runtime, receipt, Mode(mode)))
+
+    async def webhook(self, provider: str, headers: Mapping[str, str], body: bytes) -> WebhookOutcome:
+        """Take a provider's webhook, as it arrived: whoever waits for its job asks at once; else the job is collected.
+
+        Raises AccessDeniedError when it is not signed by the provider (answer 401 or so), ConfigError for a provider
+        without webhooks, CallsheetError when the job cannot be asked for now (answer 500: it will come again).
+        """
+        return await take_webhook(self.runtime, provider, headers, body)
 
     def located(self, result: JobResult) -> JobResult:
         """The result with the place of each file on this machine, so that it can be saved and shown."""
@@ -268,8 +325,11 @@ class Client:
         )
         return replace(result, artifacts=tuple(artifacts))
 
+    def _target(self, ref: str | ModelRef) -> ModelRef:
+        return self.catalog.find(ref) if isinstance(ref, str) else ref
+
     async def _bind(self, ref: str | ModelRef, operation: str | Operation | None, mode: Mode) -> BoundHandler:
-        target = self.catalog.find(ref) if isinstance(ref, str) else ref
+        target = self._target(ref)
         wanted = self.runtime.registry.operation_of(target) if operation is None else Operation(operation)
         if wanted is None:
             hint = self.catalog.hint(target)
@@ -280,6 +340,10 @@ class Client:
 
     async def _job(self, bound: BoundHandler, attributes: Mapping[str, object], options: Mapping[str, object]) -> Job:
         operation = bound.info.operation
+        inputs = await self._inputs(operation, attributes, str(bound.ref))
+        return Job("call", bound.ref, bound.info, operation, inputs, dict(options))
+
+    async def _inputs(self, operation: Operation, attributes: Mapping[str, object], where: str) -> Inputs:
         files, lists = file_attributes(operation), list_attributes(operation)
         values: dict[str, object] = {}
         for name, value in attributes.items():
@@ -289,8 +353,7 @@ class Client:
             many = value if isinstance(value, (list, tuple)) else [value]
             taken = tuple([await self._file(item, name) for item in many])
             values[name] = taken if name in lists or len(taken) != 1 else taken[0]
-        inputs = parse_inputs(operation, values, str(bound.ref))
-        return Job("call", bound.ref, bound.info, operation, inputs, dict(options))
+        return parse_inputs(operation, values, where)
 
     async def _file(self, value: object, name: str) -> FileRef:
         if isinstance(value, FileRef):
@@ -299,6 +362,18 @@ class Client:
             raise ConfigError(f"{name} takes a file's path, got {type(value).__name__}")
         return await take_in(Path(value), self.runtime.services.blobs, name)
 
-    async def _sample(self, call: PreparedCall, *, reuse: bool) -> int:
-        """`reuse` takes sample 0 as it is; else one that nobody has paid for yet."""
-        return 0 if reuse else (await self.runtime.pay_once.fresh.take(call))[0]
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a caller wants of one model, or of its fallbacks."""
+
+    ref: str | ModelRef
+    fallbacks: Sequence[str | ModelRef]
+    operation: str | Operation | None
+    mode: Mode
+    attributes: Mapping[str, object]
+    options: Mapping[str, object]
+    on_unknown: OnUnknown
+    reuse: bool
+    strict: bool
+    require: Requirements | None = None

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from callsheet.artifacts import BlobArtifact, FileRef
-from callsheet.http import Http, HttpStream
+from callsheet.http import Http, HttpStream, ServerSentEvent
 from callsheet.jobs import Job
 from callsheet.secrets import SecretScope
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
-__all__ = ["Files", "JobContext", "Transfer", "WarmStart"]
+__all__ = ["Files", "JobContext", "ProviderContext", "Transfer", "Upload", "WarmStart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that the provider has now: `address` is the URL or id by which a request names it.
+
+    `expires` is in seconds since the epoch; None where the provider keeps it until it is deleted.
+    """
+
+    address: str
+    expires: float | None = None
 
 
 class Files(Protocol):
@@ -25,11 +36,23 @@ class Files(Protocol):
         """The file's bytes."""
         ...
 
+    async def upload(self, file: FileRef, send: Callable[[], Awaitable[Upload]]) -> str:
+        """The file's address at the provider; `send` uploads it when it is not there yet (or not for long any more).
+
+        Remembered per origin, account and sha256, for all processes of the project; equal uploads under way are shared.
+        A passing failure is tried again. Nothing has been paid for: whatever `send` raises, `sent` becomes NOT_SENT.
+        """
+        ...
+
+    async def uploaded(self, file: FileRef) -> str | None:
+        """The address that the file had last, or None: to tell what an earlier request was; it may have expired."""
+        ...
+
 
 class Transfer(Protocol):
     """The guarded way in for a provider's files: limits, true type and length checked, streamed to disk.
 
-    Both raise MalformedOutputError for a file that lies about itself or is too large, and what `Http` raises.
+    All raise MalformedOutputError for a file that lies about itself or is too large, and what `Http` raises.
     """
 
     async def receive(self, reply: HttpStream, media_type: str, name: str = "") -> FileRef:
@@ -48,6 +71,10 @@ class Transfer(Protocol):
         """
         ...
 
+    def events(self, url: str, *, headers: Mapping[str, str] | None = None) -> AsyncGenerator[ServerSentEvent, None]:
+        """The server-sent events behind such a URL, as they come; as guarded. Who leaves early closes it (`aclosing`)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
@@ -57,7 +84,10 @@ class JobContext:
     requests apart; `attempt` counts from 1 over all
     tries of this call, in whatever process; `accepted(request_id)` records the vendor's id as soon as it is known;
     `http` reaches the provider's origin; `keep` stores an output from memory, `receive` one that arrives in a reply,
-    `download` one behind a URL; `workspace` is a folder where the plugin may leave files of its own.
+    `download` one behind a URL; `workspace` is a folder where the plugin may leave files of its own. `webhook` is the
+    public URL where this host takes the provider's webhooks; empty: it takes none. `answer` is what the poll just before
+    this collect had from the provider (`RemoteStatus.answer`), so that it need not be asked twice. `taken(job_id)` is True when another call of the project
+    has that job: a `find` must not take it for its own.
     """
 
     job: Job
@@ -75,6 +105,11 @@ class JobContext:
     clock: Callable[[], float]
     accepted: Callable[[str], Awaitable[None]]
     store: Callable[[bytes | AsyncIterable[bytes], str, str], Awaitable[FileRef]]
+    taken: Callable[[str], Awaitable[bool]]
+    webhook: str = ""
+    answer: object = None
+    fetched: dict[tuple[str, str, str], FileRef] = field(default_factory=dict, repr=False)
+    """What `download` was asked for and has fetched: a collect that is tried again fetches only the rest."""
 
     async def keep(
         self,
@@ -116,8 +151,24 @@ class JobContext:
         duration: float | None = None,
     ) -> BlobArtifact:
         """Fetch a file of the provider by the URL it gave and return its artifact. Raises as `Transfer` says."""
-        file = await self.transfer.download(url, media_type, name, headers=headers)
-        return BlobArtifact(file, width=width, height=height, duration=duration)
+        asked = (url, media_type, name)
+        if asked not in self.fetched:
+            self.fetched[asked] = await self.transfer.download(url, media_type, name, headers=headers)
+        return BlobArtifact(self.fetched[asked], width=width, height=height, duration=duration)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderContext:
+    """What a handler gets for a question that belongs to no call: a model's description, a webhook's signature.
+
+    `clock` gives seconds since the epoch.
+    """
+
+    provider: str
+    secrets: SecretScope
+    http: Http
+    log: BoundLogger
+    clock: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)

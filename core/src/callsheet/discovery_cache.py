@@ -21,8 +21,9 @@ from typing import NamedTuple, overload
 from zlib import crc32
 
 from callsheet.plugin_manifest import MANIFEST_NAME, ModelRow, PluginManifest
+from callsheet.user_folders import user_folder
 
-__all__ = ["NO_CACHE_VARIABLE", "DiscoveryCache", "Entry", "cache_folder"]
+__all__ = ["NO_CACHE_VARIABLE", "DiscoveryCache", "Entry"]
 
 NO_CACHE_VARIABLE = "CALLSHEET_NO_CACHE"
 FORMAT = 1
@@ -83,7 +84,7 @@ class DiscoveryCache:
         paths = [os.path.abspath(path) if path else _working_folder() for path in sys.path if isinstance(path, str)]  # noqa: PTH100
         mark = crc32("\0".join(paths).encode("utf-8", "surrogateescape"))
         try:
-            folder = cache_folder()
+            folder = user_folder("cache")
         except (OSError, RuntimeError):
             return cls(None, ())
         return cls(folder / f"discovery-{mark:08x}.jsonl", paths)
@@ -219,17 +220,6 @@ class _LazyRows(Sequence[ModelRow]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def cache_folder() -> Path:
-    """The user's cache folder of callsheet."""
-    if sys.platform == "linux":
-        # As platformdirs does it; importing that takes longer than everything else here.
-        configured = os.environ.get("XDG_CACHE_HOME", "").strip()
-        return (Path(configured) if configured else Path.home() / ".cache") / "callsheet"
-    from platformdirs import user_cache_path
-
-    return user_cache_path("callsheet", appauthor=False)
 
 
 def _has_other_finders() -> bool:

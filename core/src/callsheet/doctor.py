@@ -64,6 +64,7 @@ def diagnose(
         Finding("provider", "", line, "change callsheet.toml; other providers work")
         for line in catalog.provider_problems()
     ]
+    findings += [Finding("model", "", line, "the other models work") for line in catalog.own_problems()]
     ask = "report it to the plugin's author; the other models work"
     findings += [Finding("model", "", line, ask) for line in catalog.problems()]
     findings += [_of_outcome(outcome, discovery) for outcome in outcomes]

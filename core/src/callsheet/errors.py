@@ -3,6 +3,7 @@
 CallsheetError
 - ConfigError                     the sheet, the configuration or the command is wrong; `exit_code` 2 or 3
 - PluginError                     a plugin is missing, broken or breaks the contract
+- BudgetExceededError             the budget does not allow the call; nothing was sent
 - ProviderError                   a call failed; has `kind` and `sent`
   - AuthenticationError           the key is missing or refused
   - AccessDeniedError             the key may not do this
@@ -29,6 +30,7 @@ from enum import StrEnum
 __all__ = [
     "AccessDeniedError",
     "AuthenticationError",
+    "BudgetExceededError",
     "CallsheetError",
     "CapabilityUnsupportedError",
     "ConfigError",
@@ -131,6 +133,14 @@ class PluginError(CallsheetError):
     def __init__(self, message: str, *, plugin: str = "") -> None:
         super().__init__(message)
         self.plugin = plugin
+
+
+class BudgetExceededError(CallsheetError):
+    """The budget does not allow a call, so it was not sent. `later`: an earlier one was refused, and nothing new is paid for."""
+
+    def __init__(self, message: str, *, later: bool = False) -> None:
+        super().__init__(message)
+        self.later = later
 
 
 class ProviderError(CallsheetError):

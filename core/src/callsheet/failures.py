@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from callsheet.errors import CallsheetError, ConfigError, ErrorKind, PluginError, ProviderError, Sent, error_for
+from callsheet.errors import (
+    BudgetExceededError,
+    CallsheetError,
+    ConfigError,
+    ErrorKind,
+    PluginError,
+    ProviderError,
+    Sent,
+    error_for,
+)
 from callsheet.secrets import Redactor
 from callsheet.storage import Failure
 
 __all__ = ["cleanse", "failure_of", "raise_failure"]
+
+_OTHER_KINDS: Mapping[str, type[CallsheetError]] = {
+    "budget": BudgetExceededError,
+    "config": ConfigError,
+    "plugin": PluginError,
+}
 
 
 def cleanse(error: BaseException, redactor: Redactor) -> None:
@@ -17,9 +32,16 @@ def cleanse(error: BaseException, redactor: Redactor) -> None:
     A vendor's SDK may put a URL with the key in it into its own exception, and a traceback shows the whole chain.
     """
     seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
         seen.add(id(link))
+        if hasattr(link, "__notes__"):
+            link.__notes__ = [redactor.text(str(note)) for note in link.__notes__]
+        if isinstance(link, BaseExceptionGroup):
+            links += link.exceptions
         link.args = tuple(redactor.text(arg) if isinstance(arg, str) else arg for arg in link.args)
         if isinstance(link, ProviderError):
             link.user_message = redactor.text(link.user_message)
@@ -27,7 +49,7 @@ def cleanse(error: BaseException, redactor: Redactor) -> None:
             link.partial = redactor.text(link.partial)
             link.request_id = redactor.text(link.request_id)
             link.raw = redactor.value(link.raw)
-        link = link.__cause__ or link.__context__
+        links.append(link.__cause__ or link.__context__)
 
 
 def failure_of(error: CallsheetError, redact: Callable[[str], str]) -> Failure:
@@ -47,14 +69,14 @@ def failure_of(error: CallsheetError, redact: Callable[[str], str]) -> Failure:
             prompt=redact(error.prompt),
             partial=redact(error.partial),
         )
-    kind = "config" if isinstance(error, ConfigError) else "plugin" if isinstance(error, PluginError) else "internal"
+    kind = next((kind for kind, cls in _OTHER_KINDS.items() if isinstance(error, cls)), "internal")
     return Failure(kind=kind, sent=Sent.NOT_SENT.value, message=redact(str(error)))
 
 
 def raise_failure(failure: Failure) -> None:
     """Raise the error that a stored failure tells of."""
     if failure.kind not in list(ErrorKind):
-        raise {"plugin": PluginError, "config": ConfigError}.get(failure.kind, CallsheetError)(failure.message)
+        raise _OTHER_KINDS.get(failure.kind, CallsheetError)(failure.message)
     raise error_for(ErrorKind(failure.kind))(
         failure.message,
         sent=Sent(failure.sent) if failure.sent in list(Sent) else Sent.UNKNOWN,

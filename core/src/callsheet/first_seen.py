@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from callsheet.discovery import Discovery, FoundPlugin, normalised
+from callsheet.user_folders import user_folder
 
 __all__ = ["announce_new", "new_plugins", "seen_file"]
 
@@ -40,14 +40,7 @@ def announce_new(discovery: Discovery, file: Path | None = None) -> str:
 
 def seen_file() -> Path:
     """Where the plugins that were announced are kept: in the user's state folder."""
-    if sys.platform == "linux":  # as platformdirs does it, without its import
-        configured = os.environ.get("XDG_STATE_HOME", "").strip()
-        folder = (Path(configured) if configured else Path.home() / ".local" / "state") / "callsheet"
-    else:
-        from platformdirs import user_state_path
-
-        folder = user_state_path("callsheet", appauthor=False)
-    return folder / "plugins-seen.json"
+    return user_folder("state") / "plugins-seen.json"
 
 
 def _read(file: Path) -> dict[str, object]:

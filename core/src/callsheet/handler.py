@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from callsheet.context import JobContext, WarmStart
+from callsheet.context import JobContext, ProviderContext, WarmStart
 from callsheet.errors import ProviderError
 from callsheet.jobs import AbortOutcome, Job, JobResult, ProviderRequest, Receipt, RemoteStatus
 from callsheet.models import Operation
@@ -16,14 +16,19 @@ __all__ = [
     "AbortsRemoteJobs",
     "BatchItem",
     "Batches",
+    "ChecksHealth",
+    "DescribesModels",
     "FindsBatches",
     "FindsJobs",
     "Handler",
     "HandlerSpec",
     "Invokes",
+    "ModelDescription",
     "RemoteJobs",
     "Streams",
     "WarmStarts",
+    "WebhookNotice",
+    "Webhooks",
 ]
 
 
@@ -129,8 +134,64 @@ class FindsJobs(Protocol):
 class Streams(Protocol):
     """Gives its answer piece by piece."""
 
-    def stream(self, request: ProviderRequest, context: JobContext) -> AsyncIterator[StreamEvent]:
-        """Typed events; the last one is StreamFinished."""
+    def stream(self, request: ProviderRequest, context: JobContext) -> AsyncIterator[StreamEvent | Receipt]:
+        """Typed events; the last one is StreamFinished.
+
+        The stream of a remote job gives the job's Receipt as soon as it is known, and is read on when that is durable.
+        From there on it may end, or break, anywhere: the core polls and collects the job, and gives what is missing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """A model as a row: what `callsheet model add` writes.
+
+    `row` is a `[[models]]` table without `schema` and `digest` (`revision` pins it); `schema` is the JSON Schema
+    (2020-12, without references) of what the model takes; `notes` say what was guessed, and what found no place.
+    """
+
+    row: Mapping[str, object]
+    schema: Mapping[str, object]
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class DescribesModels(Protocol):
+    """Can make a row of any model of the provider, by the description that the provider itself gives."""
+
+    async def fetch_model(self, model: str, context: ProviderContext) -> Mapping[str, object]:
+        """The provider's own description of a model, as JSON. Raises ModelNotFoundError, ProviderError."""
+        ...
+
+    def describe_model(self, model: str, document: Mapping[str, object]) -> ModelDescription:
+        """The row of a model by the provider's description. Pure. Raises ConfigError for one that is of no use."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookNotice:
+    """What a verified webhook tells: the provider's id of the job that has something new. `delivery` tells repeats apart."""
+
+    job_id: str
+    delivery: str = ""
+
+
+@runtime_checkable
+class Webhooks(Protocol):
+    """Understands the provider's webhooks. Only their signature and the job's id are used: the job is asked for by poll."""
+
+    async def read_webhook(self, headers: Mapping[str, str], body: bytes, context: ProviderContext) -> WebhookNotice:
+        """Check the signature (names of headers in lower case). Raises AccessDeniedError for a wrong or an old one."""
+        ...
+
+
+@runtime_checkable
+class ChecksHealth(Protocol):
+    """Can ask its provider something that costs nothing."""
+
+    async def check_health(self, context: ProviderContext) -> None:
+        """Return when the provider answers to our key. Raises ProviderError as a call would."""
         ...
 
 

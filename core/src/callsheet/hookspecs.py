@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ import pluggy
 from callsheet.context import JobContext, WarmStart
 from callsheet.handler import Handler, HandlerSpec
 from callsheet.jobs import AbortOutcome, JobResult, ProviderRequest, Receipt
+from callsheet.middleware import Middleware
 from callsheet.models import ModelInfo
+from callsheet.secrets import SecretResolver
+from callsheet.selector import Selector
 from callsheet.storage import Event
 
 if TYPE_CHECKING:
@@ -88,6 +92,26 @@ def callsheet_abort(call: AbortCall) -> Awaitable[AbortOutcome] | None:
 @hookspec
 def callsheet_job_event(event: Event) -> None:
     """Hear what happens in a run, after it was written. Must not block."""
+
+
+@hookspec
+def callsheet_register_observers() -> Iterable[AbstractContextManager[object]]:  # type: ignore[empty-body]
+    """Give what is entered when a command begins to work, and left at its end. Called once a command, by its process."""
+
+
+@hookspec
+def callsheet_register_middleware() -> Iterable[Middleware]:  # type: ignore[empty-body]
+    """Give what stands around each live call of every provider. Called once, before the first live call."""
+
+
+@hookspec
+def callsheet_register_secret_resolvers() -> Iterable[SecretResolver]:  # type: ignore[empty-body]
+    """Say where else secrets may be found. Called when none of the other sources has one that is needed."""
+
+
+@hookspec
+def callsheet_register_selectors() -> Iterable[Selector]:  # type: ignore[empty-body]
+    """Give functions that choose a model for `auto:OPERATION`. Called when one is to be chosen; the first answer counts."""
 
 
 @hookspec

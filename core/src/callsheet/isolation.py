@@ -95,6 +95,10 @@ class SecretsAtHome(SecretScope):
         """As the scope gives it."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._scope.key(), self._home))
 
+    async def account(self) -> str:
+        """As the scope gives it."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._scope.account(), self._home))
+
     async def require(self, name: str) -> Secret:
         """As the scope gives it."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._scope.require(name), self._home))

@@ -107,7 +107,8 @@ class Receipt:
     """All that is needed to poll, collect or abort a remote job from another process. Holds no secret and no URL.
 
     `job_id` is the provider's; `created` and `expires` are seconds since the epoch; `state` is small JSON of the
-    plugin's own (at most 4 KiB encoded).
+    plugin's own (at most 4 KiB encoded). The core fills in `origin`, the provider's name (`mock` for a mocked call), and
+    `account`, a fingerprint of the key that it was made with.
     """
 
     ref: ModelRef
@@ -136,12 +137,16 @@ class RemoteState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemoteStatus:
-    """A poll's answer. `progress` is 0 to 1; `poll_after` is the provider's wish in seconds; `error` says why it failed."""
+    """A poll's answer. `progress` is 0 to 1; `poll_after` is the provider's wish in seconds; `error` says why it failed.
+
+    `answer` is all that the provider said of a job that succeeded: the collect that follows has it in its context.
+    """
 
     state: RemoteState
     progress: float | None = None
     poll_after: float | None = None
     error: str = ""
+    answer: object = field(default=None, repr=False)
 
     @property
     def terminal(self) -> bool:

@@ -31,6 +31,14 @@ _OF_JOB = (
     "warnings", "operation", "inputs", "upstream", "pin", "needs", "kind", "sent", "message", "status_code",
     "request_id", "docs_url", "prompt",
 )  # fmt: skip
+_PAID = ("job.succeeded", "job.collected", "attempt.failed", "attempt.lost")
+_OUTCOME = {
+    "job.succeeded": "succeeded",
+    "attempt.failed": "failed",
+    "attempt.lost": "unknown",
+    "job.aborted": "cancelled",
+}
+_OF_ATTEMPT = ("ref", "number", "kind", "sent", "message", "cost")
 _CLOCK = ("started", "submitted", "finished")
 
 
@@ -52,7 +60,7 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
         seq = event.seq
         if event.type == "run.finished":
             status, ended = str(event.body.get("status", run.status)), event.at
-        if event.type == "job.succeeded" and isinstance(cost := event.body.get("cost"), Mapping):
+        if event.type in _PAID and isinstance(cost := event.body.get("cost"), Mapping):
             spent.append(cost_from_json(cost))  # also when a later part of the same run finds the result in the store
         _clock(clocks, event)
         if event.job and event.type in _STATUS:
@@ -61,11 +69,10 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
                 paid[event.job] = job
             elif event.type == "job.reused" and paid.get(event.job, {}).get("key") == job.get("key"):
                 jobs[event.job] = paid[event.job]  # a resume found what this very run had paid for
-        if event.job and event.type in ("attempt.failed", "attempt.lost"):
-            told = {name: event.body[name] for name in ("ref", "kind", "sent", "message") if name in event.body}
-            attempts.setdefault(event.job, []).append({"at": event.at, **told})
+        if event.job and (attempt := _attempt(event)):
+            attempts.setdefault(event.job, []).append(attempt)
     for name, job in jobs.items():
-        job["failed_attempts"] = attempts.get(name, [])
+        job["attempts"] = attempts.get(name, [])
     manifest: dict[str, object] = {
         "callsheet": FORMAT,
         "run": run.id,
@@ -81,6 +88,16 @@ def build_manifest(run: RunRecord, title: str, events: Iterable[Event]) -> dict[
         "seq": seq,
     }
     return {**manifest, "digest": digest(manifest)}
+
+
+def _attempt(event: Event) -> dict[str, object]:
+    """How an attempt ended; empty for an event that is no attempt's end."""
+    outcome = _OUTCOME.get(event.type, "")
+    if not outcome or (event.type == "job.aborted" and event.body.get("outcome") != "stopped"):
+        return {}
+    known = {name: event.body[name] for name in _OF_ATTEMPT if event.body.get(name) not in (None, "")}
+    started = {"started": event.body["began"]} if "began" in event.body else {}
+    return {"outcome": outcome, **known, **started, "ended": event.at}
 
 
 def _clock(clocks: dict[str, dict[str, object]], event: Event) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from callsheet.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from callsheet.money import PriceRow
 
 __all__ = ["ENVIRONMENTS", "Mode", "ModelInfo", "ModelRef", "Operation"]
@@ -30,6 +32,11 @@ class Operation(StrEnum):
     TEXT_EMBED = "text.embed"
     TEXT_MODERATE = "text.moderate"
     VIDEO_ASSEMBLE = "video.assemble"
+
+    @property
+    def cheap(self) -> bool:
+        """True for what costs so little that a second try by itself is no harm."""
+        return self in (Operation.TEXT_GENERATE, Operation.TEXT_EMBED, Operation.TEXT_MODERATE)
 
 
 class Mode(StrEnum):
@@ -75,7 +82,8 @@ class ModelInfo:
     """A catalog row: what one model of one provider can do, as its plugin's manifest says.
 
     `inputs` maps general attributes to the vendor's fields; `wire` names the plugin's handler for it; `data` holds
-    what only the plugin itself reads (constraints, profiles). `schema` is a path inside the plugin's package.
+    what only the plugin itself reads (constraints, profiles), but for what estimates need. `schema` is a path inside `folder`: the plugin's package,
+    or the folder of the file in which a row of one's own stands; `digest` (`sha256:…`) pins that file, if it is given.
     """
 
     provider: str
@@ -88,12 +96,14 @@ class ModelInfo:
     inputs: Mapping[str, str] = field(default_factory=dict)
     output: str = ""
     schema: str = ""
+    digest: str = ""
     revision: str = ""
     price: tuple[PriceRow, ...] = ()
     tier: str = "community"
     deprecated: str = ""
     plugin: str = ""
     data: Mapping[str, object] = field(default_factory=dict)
+    folder: Path | None = None
 
     @property
     def name(self) -> str:

@@ -13,8 +13,10 @@ from callsheet.client import Client
 from callsheet.config import find_project, load_settings
 from callsheet.jobs import JobResult
 from callsheet.models import ModelRef
+from callsheet.policies import Policies
 from callsheet.project import Project
 from callsheet.secrets import SecretResolver
+from callsheet.selector import Selector
 from callsheet.settings import Settings
 
 __all__ = ["call_sync", "open_client", "project_at"]
@@ -34,17 +36,26 @@ async def open_client(
     *,
     secrets: SecretResolver | None = None,
     settings: Settings | None = None,
+    policies: Policies | None = None,
     user: bool = False,
+    selector: Selector | None = None,
     durable: bool = True,
+    env_file: str = "",
 ) -> AsyncIterator[Client]:
     """A client for the project that `folder` (default: the working folder) belongs to.
 
-    Raises ConfigError for a `callsheet.toml` that is wrong. `user` keeps the state of calls outside of any project in
-    the user's state folder. `durable` as in `Client.open`.
+    Raises ConfigError for a `callsheet.toml` that is wrong. `policies` hold where neither it nor the user's own file says
+    anything; `settings` take the place of both files, with the policies in them. `user` keeps the state of calls outside
+    of any project in the user's state folder. `durable` as in `Client.open`. `env_file` takes the place of the
+    configured one.
     """
+    if settings is not None and policies is not None:
+        raise TypeError("open() takes settings or policies, not both: settings have policies in them")
     project = project_at(Path.cwd() if folder is None else Path(folder).absolute(), user=user)
-    read = settings or load_settings(project.folder)
-    client = await Client.open(project, read, secrets=secrets, durable=durable)
+    read = settings or load_settings(project.folder, policies)
+    client = await Client.open(
+        project, read.with_env_file(env_file), secrets=secrets, selector=selector, durable=durable
+    )
     try:
         yield client
     finally:

@@ -6,15 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from callsheet.artifacts import Artifact, BlobArtifact
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.report import MAX_TEXT, REPORT, is_report, render_report, shows_text
 from callsheet.storage import BlobStore
+from callsheet.stores.filesystem import whole_file
 
 __all__ = ["MANIFEST", "OutputFolder"]
 
@@ -189,24 +188,12 @@ class OutputFolder:
             self._replace(name, artifact.data())
             return
         source = blobs.path(artifact.file.sha256)
-        with self._draft(name) as draft:
+        with whole_file(self.path / name) as draft:
             shutil.copyfile(source, draft)
 
     def _replace(self, name: str, data: bytes) -> None:
-        with self._draft(name) as draft, draft.open("wb") as stream:
+        with whole_file(self.path / name) as draft, draft.open("wb") as stream:
             stream.write(data)
-
-    @contextmanager
-    def _draft(self, name: str) -> Iterator[Path]:
-        """A file to fill; it takes its name when it is whole, and is gone when something went wrong."""
-        draft = self.path / f".{name}.{uuid.uuid4().hex[:8]}"
-        try:
-            yield draft
-            with draft.open("rb") as stream:
-                os.fsync(stream.fileno())
-            draft.replace(self.path / name)
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def _beginning(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from enum import StrEnum
 
 from callsheet.artifacts import Artifact
@@ -14,6 +15,7 @@ from callsheet.jobs import CallWarning, JobResult, WarningKind
 from callsheet.money import FREE, Cost, PriceRow, total
 from callsheet.preparation import Prepared, PreparedCall, Preparer, Samples
 from callsheet.registry import BoundHandler
+from callsheet.selector import Selection
 
 __all__ = ["JobState", "Plan", "PlannedJob", "Planner", "PriorParts", "Reason", "stale_reason", "strict_problems"]
 
@@ -90,11 +92,18 @@ class Plan:
     jobs: tuple[PlannedJob, ...]
     warnings: tuple[CallWarning, ...]
     notes: tuple[str, ...] = ()
+    selections: tuple[Selection, ...] = ()
 
     @property
     def cost(self) -> Cost:
         """The cost of all jobs that run, and of those that may."""
         return total(job.cost for job in self.jobs if job.state in _PAID)
+
+    @property
+    def most(self) -> Decimal:
+        """US dollars that the jobs with a known price or range may cost at most."""
+        costs = (job.cost.high for job in self.jobs if job.state in _PAID)
+        return sum((high for high in costs if high is not None), Decimal(0))
 
     def count(self, state: JobState) -> int:
         """How many jobs are in this state."""
@@ -193,8 +202,7 @@ class Planner:
             changed = [job for job in waiting if job in self._changed]
             self._changed.add(cell.id)
             detail = f"waits for {', '.join(changed or waiting)}"
-            cost = FREE if self._simulated(cell) else Cost.unknown("priced when its upstream is there")
-            return self._planned(cell, JobState.MAYBE, Reason.UPSTREAM, detail, cost)
+            return self._planned(cell, JobState.MAYBE, Reason.UPSTREAM, detail, self.preparer.foresee(cell))
         try:
             prepared = self.preparer.prepare(cell, self._results)
         except CallsheetError as error:
@@ -216,9 +224,6 @@ class Planner:
         if self.prior.get(cell.id) is not None and self.prior[cell.id].key == keys[0]:
             reason, detail = Reason.LOST, "its result is not in the store any more, or the last try failed"
         return self._planned(cell, JobState.RUN, reason, detail, call.cost, key=keys[0], warnings=warnings)
-
-    def _simulated(self, cell: Cell) -> bool:
-        return self.preparer.bound(cell.producer).simulated
 
     def _planned(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from callsheet.artifacts import Artifact, BlobArtifact, FileRef, JsonArtifact, TextArtifact, extension_for
 from callsheet.attachments import check_attachment, data_url, put_files
-from callsheet.context import Files, JobContext, Transfer, WarmStart
+from callsheet.context import Files, JobContext, ProviderContext, Transfer, Upload, WarmStart
 from callsheet.digests import digest
+from callsheet.draft import Draft
 from callsheet.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -35,14 +36,19 @@ from callsheet.handler import (
     AbortsRemoteJobs,
     Batches,
     BatchItem,
+    ChecksHealth,
+    DescribesModels,
     FindsBatches,
     FindsJobs,
     Handler,
     HandlerSpec,
     Invokes,
+    ModelDescription,
     RemoteJobs,
     Streams,
     WarmStarts,
+    WebhookNotice,
+    Webhooks,
 )
 from callsheet.hookspecs import AbortCall, HandlerStart, InvokeCall, hookimpl
 from callsheet.http import FormFile, Http, HttpLimits, HttpReply, HttpStream, ServerSentEvent
@@ -81,10 +87,13 @@ from callsheet.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from callsheet.middleware import Middleware, Proceed
+from callsheet.model_schemas import InputSchema, input_schema
 from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.money import Cost, PriceRow
 from callsheet.reply_errors import kind_of_status, reply_error, retry_after, sent_of_status
 from callsheet.secrets import Secret, SecretResolver, SecretScope
+from callsheet.selector import Candidate, Requirements, SelectionRequest, Selector
 from callsheet.storage import Event
 from callsheet.streams import (
     ImageDelta,
@@ -109,11 +118,15 @@ __all__ = [
     "BlobArtifact",
     "CallWarning",
     "CallsheetError",
+    "Candidate",
     "CapabilityUnsupportedError",
+    "ChecksHealth",
     "ConfigError",
     "ConnectionFailedError",
     "ContentRejectedError",
     "Cost",
+    "DescribesModels",
+    "Draft",
     "EmbedInputs",
     "ErrorKind",
     "Event",
@@ -133,6 +146,7 @@ __all__ = [
     "HttpStream",
     "ImageDelta",
     "ImageInputs",
+    "InputSchema",
     "Inputs",
     "InvalidRequestError",
     "InvokeCall",
@@ -146,7 +160,9 @@ __all__ = [
     "JsonArtifact",
     "MalformedOutputError",
     "Message",
+    "Middleware",
     "Mode",
+    "ModelDescription",
     "ModelInfo",
     "ModelNotFoundError",
     "ModelRef",
@@ -157,6 +173,8 @@ __all__ = [
     "Part",
     "PluginError",
     "PriceRow",
+    "Proceed",
+    "ProviderContext",
     "ProviderError",
     "ProviderRequest",
     "ProviderTimeoutError",
@@ -168,9 +186,12 @@ __all__ = [
     "RemoteJobs",
     "RemoteState",
     "RemoteStatus",
+    "Requirements",
     "Secret",
     "SecretResolver",
     "SecretScope",
+    "SelectionRequest",
+    "Selector",
     "Sent",
     "ServerSentEvent",
     "SoundInputs",
@@ -188,11 +209,14 @@ __all__ = [
     "ToolResultPart",
     "TranscribeInputs",
     "Transfer",
+    "Upload",
     "Usage",
     "VideoInputs",
     "WarmStart",
     "WarmStarts",
     "WarningKind",
+    "WebhookNotice",
+    "Webhooks",
     "check_attachment",
     "data_url",
     "digest",
@@ -200,6 +224,7 @@ __all__ = [
     "excerpt",
     "extension_for",
     "hookimpl",
+    "input_schema",
     "kind_of_status",
     "put_files",
     "reply_error",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib import import_module
 from inspect import isroutine
 from io import TextIOBase
@@ -17,6 +16,7 @@ from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import MalformedOutputError, PluginError, Sent
 from callsheet.plugin_faults import blamed, guarded, told, why_not
 from callsheet.plugin_manifest import PluginManifest
+from callsheet.secrets import SecretResolver
 from callsheet.toml_tables import plain, quoted
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from callsheet.handler import HandlerSpec
     from callsheet.hookspecs import AbortCall, HandlerStart, InvokeCall
     from callsheet.jobs import AbortOutcome, JobResult, Receipt
+    from callsheet.middleware import Middleware
     from callsheet.models import ModelInfo
     from callsheet.storage import Event
     from callsheet.streams import StreamEvent
@@ -123,13 +124,16 @@ class PluginHost:
     def open_kind(self, kind: str) -> list[PluginError]:
         """Load every plugin whose manifest `provides` this kind. Gives the errors of those that fail."""
         errors = []
-        for found in self.discovery.plugins:
-            if found.usable and found.manifest is not None and kind in found.manifest.provides:
-                try:
-                    self.load(found.name)
-                except PluginError as error:
-                    errors.append(error)
+        for found in self._providing(kind):
+            try:
+                self.load(found.name)
+            except PluginError as error:
+                errors.append(error)
         return errors
+
+    def _providing(self, kind: str) -> list[FoundPlugin]:
+        usable = (found for found in self.discovery.plugins if found.usable)
+        return [found for found in usable if found.manifest is not None and kind in found.manifest.provides]
 
     def handlers(self, provider: str) -> list[HandlerSpec]:
         """What the plugin of this provider handles. Raises PluginError when there is no such plugin or it is broken."""
@@ -175,6 +179,12 @@ class PluginHost:
             self._models[provider] = infos
         return list(self._models[provider])
 
+    def secret_resolvers(self) -> list[tuple[FoundPlugin, SecretResolver]]:
+        """What the loaded plugins look secrets up with (`open_kind("secrets")` loads them). Raises PluginError."""
+        hook = "callsheet_register_secret_resolvers"
+        owners = [owner for owner, _ in self._callers_of(hook)]
+        return [(each, found) for each in owners for found in self._collect(each, hook, SecretResolver)]  # type: ignore[type-abstract]
+
     def _found(self, name: str) -> FoundPlugin:
         found = self.discovery.plugin(name)
         assert found is not None
@@ -208,6 +218,20 @@ class PluginHost:
             ]
         return self._callers[hook]
 
+    @cached_property
+    def middleware(self) -> tuple[Middleware, ...]:
+        """What stands around live calls, outermost first; asked once. Raises PluginError: no guard is left out."""
+        from callsheet.middleware import Middleware
+
+        return tuple(self.registered("middleware", "callsheet_register_middleware", Middleware))  # type: ignore[type-abstract]
+
+    def registered(self, kind: str, hook: str, item: type[_Item]) -> list[_Item]:
+        """What the plugins that provide this kind give in a `register` hook. Raises PluginError."""
+        providing = self._providing(kind)
+        for found in providing:
+            self.load(found.name)
+        return [each for found in providing for each in self._collect(found, hook, item)]
+
     async def invoke(self, call: InvokeCall) -> JobResult | Receipt:
         """Perform one attempt: a plugin's `invoke` hook if one wants to, else the handler's `submit` or `invoke`.
 
@@ -215,7 +239,7 @@ class PluginHost:
         """
         return await _invoked(self._asked(call), call)
 
-    def stream(self, call: InvokeCall) -> AsyncIterator[StreamEvent] | Awaitable[JobResult | Receipt]:
+    def stream(self, call: InvokeCall) -> AsyncIterator[StreamEvent | Receipt] | Awaitable[JobResult | Receipt]:
         """Begin one streamed attempt: the handler's events, of which no hook hears.
 
         Or the answer to await, as from `invoke`, when a plugin's hook performs it or the handler has no `stream`.
@@ -262,13 +286,13 @@ class PluginHost:
         """True when a loaded plugin hears events."""
         return bool(self._callers_of("callsheet_job_event"))
 
-    def job_event(self, event: Event) -> None:
-        """Tell the loaded plugins what happened. An exception in one of them is logged, and the others still hear."""
+    def job_event(self, event: Event, complain: Callable[[str], None]) -> None:
+        """Tell the loaded plugins what happened. `complain` hears which of them fails; the others still hear the event."""
         for found, caller in self._callers_of("callsheet_job_event"):
             try:
                 caller(event=event)
-            except Exception:
-                logging.getLogger("callsheet").exception("%s fails in callsheet_job_event", told(found))
+            except Exception:  # noqa: BLE001 - `complain` logs it
+                complain(f"{told(found)} fails in callsheet_job_event")
 
     def register_commands(self, name: str, cli: click.Group) -> None:
         """Let the plugin with this entry-point name add its commands to `cli`. Raises PluginError."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,7 +31,7 @@ __all__ = [
 
 PLUGIN_API = 1
 MANIFEST_NAME = "plugin.toml"
-PROVIDES = ("models", "commands", "sessions", "stores", "engines", "secrets", "middleware", "events")
+PROVIDES = ("models", "commands", "sessions", "stores", "engines", "secrets", "middleware", "events", "selectors")
 RATE_KEYS = ("model", "operation", "wire")
 MAX_BYTES = 4 << 20
 
@@ -46,6 +46,7 @@ _ROW = (
     "inputs",
     "output",
     "schema",
+    "digest",
     "revision",
     "price",
     "tier",
@@ -61,6 +62,7 @@ _WIRE_OF_ROW = re.compile(rf"(?:{PROVIDER_NAME.pattern}:)?{_WIRE.pattern}")
 _COMMAND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 _ALIAS = re.compile(r"[^\s:@]{1,128}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class ModelRow(NamedTuple):
@@ -182,6 +184,8 @@ def _provider(table: Table) -> ProviderTable:
     name = table.text("name", form=PROVIDER_NAME, wanted="lower-case letters, digits, dots and dashes")
     if not name:
         raise table.error("needs a name")
+    if name == "auto":
+        raise table.error("name must not be auto: auto:OPERATION has a model chosen")
     origin = table.text("origin").rstrip("/")
     problem = url_problem(origin, https_only=True) if origin else ""
     if problem:
@@ -213,9 +217,10 @@ def _batch(table: Table) -> BatchLimits:
 
 
 def model_row(raw: Mapping[str, object], provider: str, plugin: str, *, file: str = MANIFEST_NAME) -> ModelInfo:
-    """Check one model row and make a ModelInfo of it. `plugin` is the distribution, or empty for a project's own row.
+    """Check one model row and make a ModelInfo of it. `plugin` is the distribution, or empty for a row of one's own.
 
-    Raises PluginError (ConfigError for a project's row) that names file, model and key.
+    `file` is where it stands, and thereby says where its schema lies: in the plugin's package, or beside that file.
+    Raises PluginError (ConfigError for a row of one's own) that names file, model and key.
     """
     from callsheet.models import ModelInfo
 
@@ -235,13 +240,15 @@ def model_row(raw: Mapping[str, object], provider: str, plugin: str, *, file: st
         capabilities=frozenset(table.texts("capabilities")),
         inputs=_inputs(table, operation),
         output=table.text("output"),
-        schema=_schema(table),
+        schema=_schema(table, of_plugin=bool(plugin)),
+        digest=_digest(table),
         revision=table.text("revision"),
         price=tuple(_price(row) for row in table.tables("price")),
         tier=table.text("tier") or "community",
         deprecated=table.text("deprecated"),
         plugin=plugin,
         data=table.mapping("data"),
+        folder=_folder(Path(file), of_plugin=bool(plugin)),
     )
 
 
@@ -292,27 +299,32 @@ def _inputs(table: Table, operation: Operation) -> Mapping[str, str]:
     return pairs
 
 
-def _schema(table: Table) -> str:
+def _schema(table: Table, *, of_plugin: bool) -> str:
     schema = table.text("schema")
     outside = schema.startswith("/") or ".." in schema.split("/") or "\\" in schema
     if schema and (outside or not schema.endswith(".json")):
-        raise table.error("schema must be a .json file inside the package, as a relative path with forward slashes")
+        inside = "the package" if of_plugin else "the folder of this file"
+        raise table.error(f"schema must be a .json file inside {inside}, as a relative path with forward slashes")
     return schema
+
+
+def _digest(table: Table) -> str:
+    digest = table.text("digest", form=_DIGEST, wanted="sha256: and 64 hexadecimal digits")
+    if digest and "schema" not in table:
+        raise table.error("digest goes with schema: it pins that file")
+    return digest
+
+
+def _folder(file: Path, *, of_plugin: bool) -> Path:
+    """Where a row's schema lies. A plugin's rows stand in plugin.toml or models/*.toml of its package."""
+    return file.parent.parent if of_plugin and file.name != MANIFEST_NAME else file.parent
 
 
 def _price(table: Table) -> PriceRow:
     from callsheet.money import PriceRow
 
     table.only(_PRICE)
-    usd = table.values.get("usd")
-    try:
-        if isinstance(usd, bool) or not isinstance(usd, (int, float, str)):
-            raise InvalidOperation
-        amount = Decimal(str(usd))
-    except InvalidOperation:
-        raise table.error('usd must be an amount in US dollars, for example usd = 0.03 or usd = "0.00000125"') from None
-    if not amount.is_finite() or amount < 0:
-        raise table.error("usd must be 0 or more")
+    amount = table.amount("usd")
     per, source = table.text("per"), table.text("source")
     if not per or not source:
         raise table.error("needs per (the unit that is paid for) and source (where the price was read)")

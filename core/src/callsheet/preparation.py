@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,15 +13,17 @@ from callsheet.batching import group_of, one_by_one
 from callsheet.bindings import BoundChoice, CompiledProducer, Scope, evaluate, values_for
 from callsheet.digests import digest, json_ready
 from callsheet.errors import CallsheetError, ConfigError, PluginError
+from callsheet.estimates import estimate_request
 from callsheet.expansion import Cell, Expansion
+from callsheet.fallback import refuse_lacking, unusable
 from callsheet.inputs import Inputs, parse_inputs
 from callsheet.jobs import CallWarning, Job, ProviderRequest, WarningKind
 from callsheet.models import Mode, Operation
-from callsheet.money import FREE, Cost, estimate
+from callsheet.money import FREE, Cost
 from callsheet.registry import BoundHandler
-from callsheet.trial import trial_inputs, trial_options
+from callsheet.trial import PLACEHOLDER, trial_inputs, trial_options, weighs_nothing
 
-__all__ = ["KEY_VERSION", "Prepared", "PreparedCall", "Preparer", "Samples", "prepare_call"]
+__all__ = ["KEY_VERSION", "Offer", "Prepared", "PreparedCall", "Preparer", "Samples", "prepare_call"]
 
 KEY_VERSION = 1
 
@@ -37,7 +40,6 @@ class PreparedCall:
     request: ProviderRequest
     request_digest: str
     identity: Mapping[str, object]
-    cost: Cost
     group: str = ""
     _keys: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -46,6 +48,11 @@ class PreparedCall:
         if sample not in self._keys:
             self._keys[sample] = digest({**self.identity, "sample": sample})
         return self._keys[sample]
+
+    @property
+    def cost(self) -> Cost:
+        """What it will cost; in a batch, at the price of one. Worked out for whoever asks."""
+        return _cost(self.bound, self.job, self.request, self.group)
 
     @property
     def parts(self) -> Mapping[str, str]:
@@ -61,6 +68,15 @@ class PreparedCall:
             "salt": str(self.identity["salt"]),
             **{f"inputs.{name}": digest(value) for name, value in given.items() if value not in ([], None)},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a model would be asked, and for how much when live; `firm` when nothing that is still to come changes that."""
+
+    request: ProviderRequest
+    cost: Cost
+    firm: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +101,7 @@ class Samples:
 
 
 def prepare_call(bound: BoundHandler, job: Job, *, salt: str = "", batch: bool = False) -> PreparedCall:
-    """Map a job to its request and derive digests, price and key material. Raises CallsheetError; sends nothing.
+    """Map a job to its request and derive digests and key material. Raises CallsheetError; sends nothing.
 
     `batch` asks for a batch; where that cannot be, the call has a warning.
     """
@@ -105,10 +121,7 @@ def prepare_call(bound: BoundHandler, job: Job, *, salt: str = "", batch: bool =
     group = group_of(bound, request) if batch else ""
     if batch and not group and not bound.simulated:
         request = replace(request, warnings=(*request.warnings, one_by_one(bound)))
-    cost = FREE if bound.simulated else estimate(job.model.price, request.units)
-    if group and bound.batch is not None:
-        cost = cost.times(bound.batch.price_factor)
-    return PreparedCall(bound, job, request, digest({"ref": str(job.ref), "body": body}), identity, cost, group)
+    return PreparedCall(bound, job, request, digest({"ref": str(job.ref), "body": body}), identity, group)
 
 
 class Preparer:
@@ -152,12 +165,14 @@ class Preparer:
             if number and not self._usable(compiled, choice):
                 continue  # `check` has told of it, once for all cells
             try:
-                calls.append(self._call(cell, compiled, choice, results))
+                call = self._call(cell, compiled, choice, results)
+                if number:
+                    refuse_lacking(calls[0].request, call.request)
+                calls.append(call)
             except CallsheetError as error:
                 if number == 0:
                     raise
-                text = f"the fallback {choice.choice.name} cannot take {cell.id}: {error}"
-                warnings.append(CallWarning(WarningKind.UNSUPPORTED, text))
+                warnings.append(unusable(choice.choice.name, cell.id, error))
         return Prepared(tuple(calls), tuple(warnings))
 
     def _usable(self, compiled: CompiledProducer, choice: BoundChoice) -> bool:
@@ -168,9 +183,10 @@ class Preparer:
         return True
 
     def check(self, producer: str) -> list[CallWarning]:
-        """Try a producer with placeholders for what upstream will give; a fallback that cannot take it is a warning.
+        """Try a producer with placeholders for what upstream will give: its primary model's warnings.
 
-        Raises ConfigError when the primary model cannot take it, whatever upstream gives.
+        A fallback that cannot take it is a warning, too. Raises ConfigError when the primary model cannot take it, whatever
+        upstream gives.
         """
         compiled = self._expansion.producers[producer]
         size = self._expansion.sizes[producer]
@@ -179,6 +195,7 @@ class Preparer:
         cell = Cell(producer, producer, None if size is None else 0, ())
         where = f"{self._expansion.sheet.source.name}: producers.{producer}"
         warnings: list[CallWarning] = []
+        first: ProviderRequest | None = None
         for number, choice in enumerate(compiled.choices):
             try:
                 bound = self._bind(compiled, choice)
@@ -189,7 +206,12 @@ class Preparer:
                 continue
             try:
                 if size != 0:
-                    self._try(cell, compiled, choice, bound, where)
+                    request = bound.prepare(self._trial(cell, compiled, choice, bound, where))
+                    first = first or request
+                    if number:
+                        refuse_lacking(first, request)
+                    else:
+                        warnings += request.warnings
             except PluginError:
                 continue  # a plugin that breaks over a placeholder may be right about the real thing
             except CallsheetError as error:
@@ -198,14 +220,54 @@ class Preparer:
                 warnings.append(_unusable(producer, choice, error))
         return warnings
 
-    def _try(
-        self, cell: Cell, compiled: CompiledProducer, choice: BoundChoice, bound: BoundHandler, where: str
-    ) -> None:
+    def _trial(
+        self,
+        cell: Cell,
+        compiled: CompiledProducer,
+        choice: BoundChoice,
+        bound: BoundHandler,
+        where: str,
+        *,
+        text: str = PLACEHOLDER,
+    ) -> Job:
         sheet, operation = self._expansion.sheet, compiled.producer.operation
         scope = self._scope(cell, {})
-        values = trial_inputs(sheet, choice, operation, scope, where)
+        values = trial_inputs(sheet, choice, operation, scope, where, text=text)
         options = trial_options(sheet, choice, scope, where)
-        bound.prepare(self._job(cell, bound, operation, parse_inputs(operation, values, where), options))
+        return self._job(cell, bound, operation, parse_inputs(operation, values, where), options)
+
+    def offer(self, producer: str, choice: BoundChoice, bound: BoundHandler) -> Offer | None:
+        """What a model would be asked for a producer's first job; None for one without jobs. Raises CallsheetError."""
+        compiled, sheet = self._expansion.producers[producer], self._expansion.sheet
+        size = self._expansion.sizes[producer]
+        if size == 0:
+            return None
+        cell = Cell(producer, producer, None if size is None else 0, ())
+        where = f"{sheet.source.name}: producers.{producer}"
+        offers = []
+        for text in (PLACEHOLDER, PLACEHOLDER * 10):
+            job = self._trial(cell, compiled, choice, bound, where, text=text)
+            call = prepare_call(bound, job, salt=self._salt, batch=compiled.producer.dispatch == "batch")
+            offers.append(Offer(call.request, _live_cost(bound, job, call.request, call.group)))
+        firm = weighs_nothing(sheet, choice, compiled.producer.operation)
+        return replace(offers[1], firm=firm and offers[0].cost == offers[1].cost)
+
+    def foresee(self, cell: Cell) -> Cost:
+        """What a cell that waits for upstream will cost, where that does not depend on what upstream gives."""
+        compiled = self._expansion.producers[cell.producer]
+        choice = compiled.choices[0]
+        bound = self._bind(compiled, choice)
+        if bound.simulated:
+            return FREE
+        costs: set[Cost] = set()
+        if weighs_nothing(self._expansion.sheet, choice, compiled.producer.operation):
+            with suppress(CallsheetError):
+                for text in (PLACEHOLDER, PLACEHOLDER * 10):
+                    job = self._trial(cell, compiled, choice, bound, self._where(cell), text=text)
+                    request = bound.prepare(job)
+                    group = group_of(bound, request) if compiled.producer.dispatch == "batch" else ""
+                    costs.add(_cost(bound, job, request, group))
+        return costs.pop() if len(costs) == 1 else Cost.unknown("priced when its upstream is there")
 
     def _call(
         self, cell: Cell, compiled: CompiledProducer, choice: BoundChoice, results: Mapping[str, tuple[Artifact, ...]]
@@ -243,6 +305,15 @@ class Preparer:
 
     def _where(self, cell: Cell) -> str:
         return f"{self._expansion.sheet.source.name}: {cell.id}"
+
+
+def _cost(bound: BoundHandler, job: Job, request: ProviderRequest, group: str) -> Cost:
+    return FREE if bound.simulated else _live_cost(bound, job, request, group)
+
+
+def _live_cost(bound: BoundHandler, job: Job, request: ProviderRequest, group: str) -> Cost:
+    cost = estimate_request(job, request)
+    return cost.times(bound.batch.price_factor) if group and bound.batch is not None else cost
 
 
 def _unusable(producer: str, choice: BoundChoice, error: CallsheetError) -> CallWarning:

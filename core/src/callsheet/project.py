@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from callsheet.user_folders import user_folder
+
 __all__ = ["Project"]
 
 STATE = ".callsheet"
@@ -25,10 +27,7 @@ class Project:
     @classmethod
     def of_user(cls) -> Project:
         """Where calls outside of any project keep their state: the user's own state folder."""
-        from platformdirs import user_state_path
-
-        state = user_state_path("callsheet", appauthor=False)
-        return cls(Path.cwd(), state)
+        return cls(Path.cwd(), user_folder("state"))
 
     def prepare(self) -> None:
         """Make the state folder; version control is told to leave it alone."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,10 +16,12 @@ from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderT
 from callsheet.handler import Handler, HandlerSpec, Invokes, RemoteJobs
 from callsheet.handler_choice import choose_spec, sole_operation
 from callsheet.jobs import Job, ProviderRequest
+from callsheet.listed_prices import with_listed_price
 from callsheet.models import Mode, ModelInfo, ModelRef, Operation
 from callsheet.plugin_host import PluginHost
 from callsheet.plugin_manifest import BatchLimits
 from callsheet.secrets import SecretScope
+from callsheet.selector import AUTO
 from callsheet.settings import Settings
 from callsheet.toml_tables import near_or_known, plain, quoted
 from callsheet.unresolved import UnresolvedError, install_hints, no_environment, no_handler
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
 __all__ = ["BoundHandler", "Registry"]
+
+CLOSE_SECONDS = 10.0
+"""How long a handler may take to close."""
 
 Mapped = Literal["checked", "unchecked"]
 Wanted = tuple[ModelRef, Operation, Mode]
@@ -40,7 +44,8 @@ class BoundHandler:
 
     `preparer` maps a job, `handler` performs it (the same one for live calls). `mapping` is `unchecked` when a mocked
     call is mapped by the stand-in, because the provider's own plugin is not installed. `secrets` are the names that the
-    performer may ask for (the provider's key first), `origin` is its base URL, `rate_key` what the vendor counts together; `plugin` and
+    performer may ask for (the provider's key first), `origin` is its base URL, `rate_key` what the vendor counts together, `webhook`
+    where this host takes its webhooks; `plugin` and
     `plugin_version` are the performer's distribution, `prepared_by` the preparer's.
     """
 
@@ -59,6 +64,7 @@ class BoundHandler:
     cache_version: int
     prepared_by: str = ""
     batch: BatchLimits | None = None
+    webhook: str = ""
 
     @property
     def remote(self) -> bool:
@@ -149,6 +155,8 @@ class Registry:
     def _live(self, ref: ModelRef, operation: Operation, mode: Mode) -> BoundHandler:
         info = self._info(ref, operation)
         performer = self._performer(ref, info)
+        if not performer.spec.simulates:
+            info = with_listed_price(info)
         return self._bind(ref, info, mode, performer, performer)
 
     def _mocked(self, ref: ModelRef, operation: Operation) -> BoundHandler:
@@ -192,6 +200,7 @@ class Registry:
             origin=access.origin,
             rate_key=access.rate_key,
             batch=access.batch,
+            webhook=access.webhook,
             plugin=performer.plugin.distribution,
             plugin_version=performer.plugin.version,
             cache_version=preparer.spec.cache_version,
@@ -211,6 +220,17 @@ class Registry:
         if info.operation != operation:
             raise ConfigError(f"{ref} does {info.operation}, and not {operation}: choose another model or operation")
         return info
+
+    def provider_handlers(self, provider: str) -> tuple[str, Access, list[Handler]]:
+        """A provider's plugin, how it is reached, and all its handlers: for questions that belong to no model.
+
+        Raises ConfigError for a missing plugin, PluginError for a broken one.
+        """
+        plugin = self._plugin_of(provider)
+        specs = [spec for spec in self._host.handlers_of(plugin.name) if spec.provider in (provider, "*")]
+        unnamed = ModelInfo(provider, "", Operation.TEXT_GENERATE)
+        access = access_of(plugin, unnamed, self._settings, self._environ)
+        return plugin.distribution, access, [self._handler(spec, plugin) for spec in specs]
 
     def operation_of(self, ref: ModelRef) -> Operation | None:
         """What the model does, by its row; without one, what its wire does, where that is one thing only."""
@@ -255,6 +275,8 @@ class Registry:
         return _Performer(self._handler(spec, plugin, ref.provider if borrowed else ""), spec, plugin, borrowed)
 
     def _plugin_of(self, provider: str) -> FoundPlugin:
+        if provider == AUTO:
+            raise ConfigError(f"{AUTO}: stands for a choice among models, and here one has to be named")
         found = self._host.discovery.owner(provider)
         if found is not None and found.usable:
             return found
@@ -313,27 +335,29 @@ class Registry:
         bounds: Iterable[BoundHandler],
         *,
         secrets: Callable[[BoundHandler], SecretScope],
+        log: BoundLogger,
         timeout: float,  # noqa: ASYNC109 - of each
     ) -> None:
         """Let the performers get ready, all at once, each in a thread of its own and within `timeout` seconds.
 
-        `secrets` gives each its scope. Raises the first failure: what the plugin raised if it is a CallsheetError, else
+        `secrets` gives each its scope; `log` is that of the library. Raises the first failure: what the plugin raised if it is a CallsheetError, else
         a PluginError naming it, or ProviderTimeoutError (nothing was sent).
         """
         unique = {id(bound.handler): bound for bound in bounds}
         if not unique:
             return
-        waiting = (self._start(bound, secrets(bound), timeout) for bound in unique.values())
+        waiting = (self._start(bound, secrets(bound), log, timeout) for bound in unique.values())
         for outcome in await asyncio.gather(*waiting, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _start(self, bound: BoundHandler, secrets: SecretScope, seconds: float) -> None:
+    async def _start(self, bound: BoundHandler, secrets: SecretScope, log: BoundLogger, seconds: float) -> None:
         from callsheet.hookspecs import HandlerStart
         from callsheet.isolation import SecretsAtHome
 
         at_home = SecretsAtHome(secrets, asyncio.get_running_loop())
-        start = WarmStart(provider=bound.ref.provider, secrets=at_home, log=_log(bound), timeout=seconds)
+        own = log.bind(ref=str(bound.ref), plugin=bound.plugin)
+        start = WarmStart(provider=bound.ref.provider, secrets=at_home, log=own, timeout=seconds)
         try:
             await self._host.warm_start(HandlerStart(bound.handler, start))
         except TimeoutError as error:
@@ -346,8 +370,8 @@ class Registry:
             message = f"{bound.plugin} {bound.plugin_version} cannot get ready for {bound.ref}: {what}"
             raise PluginError(message, plugin=bound.plugin) from error
 
-    async def aclose(self) -> None:
-        """Close every handler that has `aclose`, once. A failure is logged, and the others are still closed."""
+    async def aclose(self, complain: Callable[[str], None]) -> None:
+        """Close every handler that has `aclose`, once. `complain` hears which fails; the others are still closed."""
         handlers = list(self._handlers.values())
         self._handlers.clear()
         self._bound.clear()
@@ -355,19 +379,11 @@ class Registry:
             close = getattr(handler, "aclose", None)
             if close is not None:
                 try:
-                    await close()
-                except Exception:
-                    logging.getLogger("callsheet").exception("%s cannot be closed", type(handler).__name__)
+                    async with asyncio.timeout(CLOSE_SECONDS):
+                        await close()
+                except Exception:  # noqa: BLE001 - `complain` logs it
+                    complain(f"{type(handler).__name__} cannot be closed")
 
 
 def _simulates(plugin: FoundPlugin) -> bool:
     return plugin.manifest is not None and plugin.manifest.simulates
-
-
-def _log(bound: BoundHandler) -> BoundLogger:
-    import structlog
-
-    log: BoundLogger = structlog.wrap_logger(
-        logging.getLogger("callsheet"), wrapper_class=structlog.stdlib.BoundLogger
-    ).bind(ref=str(bound.ref), plugin=bound.plugin)
-    return log

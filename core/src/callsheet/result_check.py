@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn
 
 from callsheet.artifacts import Artifact, BlobArtifact, JsonArtifact, TextArtifact
 from callsheet.errors import MalformedOutputError
 from callsheet.jobs import Expected, JobResult, Usage
 from callsheet.media import HEAD_BYTES, sniff
+from callsheet.model_schemas import closed_validator
 from callsheet.models import Operation
 from callsheet.storage import BlobStore
-
-if TYPE_CHECKING:
-    from jsonschema_rs import Validator
 
 __all__ = ["check_result", "has_all_files", "schema_fault", "schema_problem"]
 
@@ -106,8 +103,7 @@ def _same_medium(found: str, promised: str) -> bool:
 def schema_problem(value: object, schema: Mapping[str, object]) -> str:
     """The first place where a JSON value breaks a schema, or an empty text."""
     try:
-        validator = _validator(schema)
-        for problem in validator.iter_errors(value):
+        for problem in closed_validator(schema).iter_errors(value):
             path = "/".join(str(part) for part in problem.instance_path)
             return f"at /{path}: {problem.message}"
     except ValueError as error:
@@ -118,22 +114,10 @@ def schema_problem(value: object, schema: Mapping[str, object]) -> str:
 def schema_fault(schema: Mapping[str, object]) -> str:
     """What is wrong with a schema itself, or an empty text: found before anything is paid."""
     try:
-        _validator(schema)
+        closed_validator(schema)
     except ValueError as error:
         return _first_line(error)
     return ""
-
-
-def _validator(schema: Mapping[str, object]) -> Validator:
-    """A validator which fetches nothing: `$ref` reaches what stands in the schema itself. Raises ValueError."""
-    import jsonschema_rs
-
-    validator: Validator = jsonschema_rs.validator_for(dict(schema), retriever=_refuse)
-    return validator
-
-
-def _refuse(uri: str) -> NoReturn:
-    raise ValueError(f"{uri} is outside of the schema, and nothing is fetched")
 
 
 def _first_line(error: Exception) -> str:

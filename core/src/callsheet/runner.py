@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from callsheet.artifacts import Artifact
-from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
+from callsheet.budget import Budget
+from callsheet.errors import BudgetExceededError, CallsheetError
 from callsheet.expansion import Cell, Expansion
 from callsheet.failures import failure_of
 from callsheet.gathering import Gathering, NotStartedError
-from callsheet.jobs import CallWarning, JobResult, WarningKind
-from callsheet.pay_once import OnUnknown, Paid, PayOnce, StillRunningError, Ticket, UnknownOutcomeError
+from callsheet.jobs import CallWarning, JobResult
+from callsheet.pay_once import OnUnknown, Paid, StillRunningError, Ticket, UnknownOutcomeError
+from callsheet.performing import Performance, Performer
 from callsheet.plan import PriorParts, stale_reason, strict_problems
 from callsheet.preparation import Prepared, PreparedCall, Preparer, Samples
-from callsheet.result_check import has_all_files
 from callsheet.run_events import inputs_summary, result_summary
 from callsheet.services import Services
 from callsheet.storage import Failure
@@ -66,6 +67,9 @@ class RunOptions:
     fail_fast: bool = False
     strict: bool = False
     on_unknown: OnUnknown = OnUnknown.DEFAULT
+    budget: Budget | None = None
+    deadline: float | None = None
+    """Seconds; nothing is started after them."""
 
 
 @dataclass(slots=True)
@@ -76,7 +80,7 @@ class Runner:
     sheet: str
     expansion: Expansion
     preparer: Preparer
-    pay_once: PayOnce
+    performer: Performer
     services: Services
     options: RunOptions
     pinned: Mapping[str, tuple[Artifact, ...]]
@@ -91,7 +95,9 @@ class Runner:
     _order: dict[str, int] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _slots: int = 0
-    _stopping: bool = False
+    _stopping: str = ""
+    """Why nothing more is started."""
+    _until: float | None = None
     _gathering: Gathering = field(init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -99,6 +105,8 @@ class Runner:
         """Every job's outcome. When cancelled, tells the providers of what is under way, records, and raises."""
         self._prepare_graph()
         self._slots = self.options.concurrency
+        if self.options.deadline is not None:
+            self._until = asyncio.get_running_loop().time() + self.options.deadline
         self._gathering = Gathering(self.services, self.expansion, self._wake.set)
         try:
             while len(self.outcomes) < len(self.expansion.cells):
@@ -124,8 +132,10 @@ class Runner:
     def _start_ready(self) -> None:
         while self._ready and (self._slots > 0 or self._stopping):
             cell = self.expansion.cells[heapq.heappop(self._ready)[1]]
+            if self._until is not None and asyncio.get_running_loop().time() >= self._until:
+                self._stopping = self._stopping or "the run's deadline has passed"
             if self._stopping:
-                self._settle(JobOutcome(cell.id, JobStatus.SKIPPED, detail="an earlier job failed"))
+                self._settle(JobOutcome(cell.id, JobStatus.SKIPPED, detail=self._stopping))
                 continue
             self._slots -= 1
             slot = _Slot(self._give_back)
@@ -146,7 +156,10 @@ class Runner:
         except NotStartedError as error:
             outcome = JobOutcome(cell.id, JobStatus.SKIPPED, detail=str(error))
         except CallsheetError as error:
-            outcome = await self._failed(cell, error)
+            if isinstance(error, BudgetExceededError) and error.later:
+                outcome = JobOutcome(cell.id, JobStatus.SKIPPED, detail=str(error))
+            else:
+                outcome = await self._failed(cell, error)
         except Exception as error:
             self.services.log.exception("job.broke", job=cell.id)
             outcome = await self._failed(cell, CallsheetError(f"internal error: {type(error).__name__}: {error}"))
@@ -160,7 +173,7 @@ class Runner:
         if outcome.status.good:
             self._results[outcome.id] = outcome.artifacts
         elif self.options.fail_fast and outcome.status is not JobStatus.BLOCKED:
-            self._stopping = True
+            self._stopping = self._stopping or "an earlier job failed"
             self._gathering.dismiss()
         for dependant in self._dependants.get(outcome.id, ()):
             self._waiting[dependant] -= 1
@@ -181,44 +194,24 @@ class Runner:
         warnings = (*prepared.calls[0].request.warnings, *prepared.warnings)
         if self.options.strict:
             strict_problems(warnings)
-        samples = [self._samples.take(cell.producer, call) for call in prepared.calls]
-        reused = await self._from_ledger(cell, prepared, samples)
-        return reused or await self._pay(cell, prepared, samples, slot)
+        return await self._perform(cell, prepared, slot)
 
-    async def _from_ledger(self, cell: Cell, prepared: Prepared, samples: list[int]) -> JobOutcome | None:
-        """The result of the first of the calls that is paid for already."""
-        keys = [call.key(sample) for call, sample in zip(prepared.calls, samples, strict=True)]
-        records = await self.services.ledger.get_many(keys)
-        for call, key, sample in zip(prepared.calls, keys, samples, strict=True):
-            record = records.get(key)
-            if record is not None and record.result is not None and has_all_files(record.result, self.services.blobs):
-                paid = Paid(key, sample, record.result, reused=True, attempts=0)
-                return await self._reuse(cell, call, paid, prepared.warnings)
-        return None
-
-    async def _pay(self, cell: Cell, prepared: Prepared, samples: list[int], slot: _Slot) -> JobOutcome:
+    async def _perform(self, cell: Cell, prepared: Prepared, slot: _Slot) -> JobOutcome:
         changed = [job for job in cell.upstream if self.outcomes[job].status is JobStatus.EXECUTED]
         reason, detail = stale_reason(prepared.calls[0], self.prior.get(cell.id), changed)
-        warnings = prepared.warnings
-        for number, (call, sample) in enumerate(zip(prepared.calls, samples, strict=True)):
+
+        def ticket(call: PreparedCall, warnings: tuple[CallWarning, ...]) -> Ticket:
             note = {**self._note(cell, call, warnings), "reason": reason.value, "detail": detail}
             seat = self._gathering.seat(cell, call)
-            ticket = Ticket(self.run_id, self.options.on_unknown, slot.park, self.sheet, note, seat)
-            try:
-                paid = await self.pay_once.perform(call, sample, ticket)
-            except ProviderError as error:
-                if number + 1 == len(prepared.calls) or not _may_fall_back(error):
-                    raise
-                text = (
-                    f"{call.job.ref} failed ({error.kind}), so {prepared.calls[number + 1].job.ref} was asked: {error}"
-                )
-                text = self.services.redactor.text(text)
-                warnings = (*warnings, CallWarning(WarningKind.OTHER, text))
-                continue
-            if paid.reused:
-                return await self._reuse(cell, call, paid, warnings)
-            return JobOutcome(cell.id, JobStatus.EXECUTED, paid.result.artifacts, None, reason.value, detail)
-        raise AssertionError("unreachable")
+            run, unknown = self.run_id, self.options.on_unknown
+            return Ticket(run, unknown, slot.park, self.sheet, note, seat, budget=self.options.budget)
+
+        calls = [(call, self._samples.take(cell.producer, call)) for call in prepared.calls]
+        asked = Performance(calls, ticket, prepared.warnings, known=True, until=self._until)
+        done = await self.performer.perform(asked)
+        if done.paid.reused:
+            return await self._reuse(cell, done.call, done.paid, done.warnings)
+        return JobOutcome(cell.id, JobStatus.EXECUTED, done.paid.result.artifacts, None, reason.value, detail)
 
     async def _reuse(self, cell: Cell, call: PreparedCall, paid: Paid, warnings: tuple[CallWarning, ...]) -> JobOutcome:
         prior = self.prior.get(cell.id)
@@ -281,16 +274,6 @@ class _Slot:
         if self._give_back is not None:
             give_back, self._give_back = self._give_back, None
             give_back()
-
-
-def _may_fall_back(error: ProviderError) -> bool:
-    """Only when the failed call is surely over, and the next model could do better with the same input."""
-    surely_over = error.sent in (Sent.NOT_SENT, Sent.REJECTED, Sent.FINISHED)
-    return surely_over and error.kind not in (
-        ErrorKind.CONTENT_REJECTED,
-        ErrorKind.INVALID_REQUEST,
-        ErrorKind.CANCELLED,
-    )
 
 
 def _how(call: PreparedCall) -> dict[str, object]:

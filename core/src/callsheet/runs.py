@@ -6,10 +6,12 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 
 from callsheet.artifacts import Artifact, FileRef
 from callsheet.bindings import CompiledProducer
+from callsheet.budget import Budget
 from callsheet.cancel_watch import CancelWatch
 from callsheet.digests import json_ready
 from callsheet.errors import CallsheetError, ConfigError
@@ -21,12 +23,16 @@ from callsheet.models import Mode
 from callsheet.outputs import OutputFolder
 from callsheet.pay_once import OnUnknown
 from callsheet.plan import JobState, Plan, Planner, PriorParts, strict_problems
+from callsheet.policies import MoneyPolicy
 from callsheet.preparation import Preparer
 from callsheet.registry import BoundHandler
 from callsheet.result_check import has_all_files
 from callsheet.runner import JobOutcome, JobStatus, Runner, RunOptions
 from callsheet.runtime import Runtime
+from callsheet.secrets import MASK
+from callsheet.selector import AUTO, Selection
 from callsheet.sheet import CallSheet
+from callsheet.sheet_selection import SheetSelection, mark, told_of
 from callsheet.storage import RunRecord
 
 __all__ = ["Run", "RunRequest", "SheetRun"]
@@ -34,38 +40,49 @@ __all__ = ["Run", "RunRequest", "SheetRun"]
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """How a run was asked for. `mock` names producers that are mocked in a live run; `models` choose other primaries.
+    """How a run was asked for. `mock` names producers that are mocked in a live run; `models` choose other primaries;
+    `chosen` are the models that an earlier run chose for `auto:` entries, with spaces between them, by `mode:producer`.
 
     `output` is the folder for the results (None: `output` beside the sheet, `output-mock` for a mocked run);
-    `run` continues an earlier run under its id.
+    `run` continues an earlier run under its id. `max_cost` in US dollars takes the place of the configured `max_run`, and
+    calls of unknown price are then refused, unless the configuration allows them.
     """
 
     mode: Mode = Mode.LIVE
     mock: frozenset[str] = frozenset()
     inputs: Mapping[str, object] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
     reset_selection: bool = False
     strict: bool = False
     fail_fast: bool = False
     on_unknown: OnUnknown = OnUnknown.DEFAULT
+    max_cost: Decimal | None = None
     output: Path | None = None
     run: str = ""
 
     def to_json(self) -> dict[str, object]:
         """What a resume needs to ask the same again."""
         kept = ("mode", "mock", "inputs", "models", "strict", "fail_fast")
-        return {name: json_ready(getattr(self, name)) for name in kept}
+        bound = {} if self.max_cost is None else {"max_cost": str(self.max_cost)}
+        return {**{name: json_ready(getattr(self, name)) for name in kept}, **bound}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object], *, run: str, output: str) -> RunRequest:
-        """The request that `to_json` wrote, as a continuation of that run."""
+        """The request that `to_json` wrote, as a continuation of that run. Raises ConfigError when parts are masked."""
+        inputs = _table(data.get("inputs"))
+        if any(MASK in str(value) for value in inputs.values()):
+            what = "an input of this run held a secret, and secrets are not kept"
+            raise ConfigError(f"{what}: run the sheet again with the same --input (what is paid for is used)")
         return cls(
             mode=Mode(str(data.get("mode", Mode.LIVE))),
             mock=frozenset(map(str, _listed(data.get("mock")))),
-            inputs=_table(data.get("inputs")),
+            inputs=inputs,
             models={name: str(ref) for name, ref in _table(data.get("models")).items()},
+            chosen={name: str(ref) for name, ref in _table(data.get("chosen")).items()},
             strict=bool(data.get("strict")),
             fail_fast=bool(data.get("fail_fast")),
+            max_cost=Decimal(str(data["max_cost"])) if data.get("max_cost") is not None else None,
             output=Path(output),
             run=run,
         )
@@ -111,6 +128,8 @@ class SheetRun:
         self._notes: list[str] = []
         self._warnings: list[CallWarning] = []
         self._selected: Mapping[str, str] = {}
+        self._chosen_id = f"{self._sheet_id}#{AUTO}"
+        self._selections: Mapping[str, Selection] = {}
         self._pinned: Mapping[str, tuple[Artifact, ...]] = {}
         self._files: Mapping[Path, FileRef] = {}
 
@@ -130,9 +149,22 @@ class SheetRun:
         run._note_selection(kept)
         run._files = await take_in_all(expansion.files, runtime.services.blobs)
         run._pinned = await pinned_artifacts(expansion, runtime.services.blobs)
+        await run._choose_models()
         for name in expansion.producers:
             run._warnings += run._preparer().check(name)
         return run
+
+    async def _choose_models(self) -> None:
+        """Have models chosen where the sheet names none; a run that goes on keeps its own."""
+        kept: Mapping[str, str] = self._request.chosen
+        if not kept and not self._request.reset_selection:
+            kept = await self._runtime.services.ledger.selection(self._chosen_id)
+        choice = SheetSelection(self._runtime, self._expansion, self._preparer(), self._mode_of, kept)
+        self._expansion, self._selections = await choice.choose()
+        self._notes += told_of(self._selections)
+
+    def _chosen(self) -> dict[str, str]:
+        return {mark(made.request): " ".join(map(str, made.refs)) for made in self._selections.values()}
 
     async def plan(self) -> Plan:
         """The plan, with the user's notes. Raises ConfigError under `strict` for every warning in it."""
@@ -140,7 +172,8 @@ class SheetRun:
             self._expansion, self._preparer(), self._paid_results, await self._prior(), self._pinned, self._mode_name()
         )
         plan = await planner.plan()
-        plan = replace(plan, warnings=(*self._warnings, *plan.warnings), notes=tuple(self._notes))
+        warnings = tuple(dict.fromkeys((*self._warnings, *plan.warnings)))
+        plan = replace(plan, warnings=warnings, notes=tuple(self._notes), selections=tuple(self._selections.values()))
         if self._request.strict:
             strict_problems(plan.warnings)
         return plan
@@ -153,15 +186,16 @@ class SheetRun:
         output = OutputFolder(self._output())
         output.check()
         plan = await self.plan()
+        await self._must_have_keys(plan)
         run_id = await self._begin(output.path)
         runner = Runner(
             run_id=run_id,
             sheet=self._picks_id,
             expansion=self._expansion,
             preparer=self._preparer(),
-            pay_once=self._runtime.pay_once,
+            performer=self._runtime.performer,
             services=self._runtime.services,
-            options=self._options(),
+            options=self._options(run_id),
             pinned=self._pinned,
             prior=await self._prior(),
         )
@@ -179,8 +213,11 @@ class SheetRun:
         return await self._finish(run_id, _status(outcomes), outcomes, output, plan)
 
     async def _work(self, plan: Plan, runner: Runner) -> Mapping[str, JobOutcome]:
-        await self._runtime.warm_start(self._bounds(plan))
-        return await runner.run()
+        with self._runtime.services.telemetry.run(runner.run_id, self._sheet_id, self._mode_name()) as trace:
+            await self._runtime.warm_start(self._bounds(plan))
+            outcomes = await runner.run()
+            trace.tell(status=_status(outcomes))
+            return outcomes
 
     async def _begin(self, output: Path) -> str:
         ledger = self._runtime.services.ledger
@@ -190,8 +227,12 @@ class SheetRun:
             return self._request.run
         if self._request.reset_selection:
             await ledger.clear_selection(self._sheet_id)
+            await ledger.clear_selection(self._chosen_id)
         for name, ref in self._request.models.items():
             await ledger.set_selection(self._sheet_id, name, ref)
+        chosen = self._chosen()
+        for name, ref in chosen.items():
+            await ledger.set_selection(self._chosen_id, name, ref)
         record = RunRecord(
             id=uuid.uuid4().hex[:12],
             sheet=self._sheet_id,
@@ -201,7 +242,12 @@ class SheetRun:
             started=self._runtime.services.clock(),
             ended=None,
             output=str(output),
-            request={**self._request.to_json(), "models": dict(self._selected), "title": self._sheet.title},
+            request={
+                **self._request.to_json(),
+                "models": dict(self._selected),
+                "chosen": chosen,
+                "title": self._sheet.title,
+            },
         )
         await ledger.start_run(record, events=[started])
         return record.id
@@ -227,9 +273,19 @@ class SheetRun:
             notes=tuple(self._notes),
         )
 
-    def _options(self) -> RunOptions:
-        request = self._request
-        return RunOptions(self._runtime.settings.concurrency, request.fail_fast, request.strict, request.on_unknown)
+    def _options(self, run_id: str) -> RunOptions:
+        request, settings = self._request, self._runtime.settings
+        budget = Budget.of(self._runtime.services, self._money(), run_id)
+        concurrency, seconds = settings.concurrency, settings.policies.deadlines.run
+        return RunOptions(concurrency, request.fail_fast, request.strict, request.on_unknown, budget, seconds)
+
+    def _money(self) -> MoneyPolicy:
+        settings, most = self._runtime.settings, self._request.max_cost
+        money = settings.policies.money
+        if most is None:
+            return money
+        unknown = money.unknown if ("money", "unknown") in settings.origins else "refuse"
+        return replace(money, max_run=most, unknown=unknown)
 
     def _preparer(self) -> Preparer:
         return Preparer(self._expansion, self._resolve, self._mode_of, self._files, self._runtime.settings.salt)
@@ -249,6 +305,18 @@ class SheetRun:
         busy = {job.producer for job in plan.jobs if job.state in (JobState.RUN, JobState.MAYBE)}
         preparer = self._preparer()
         return [preparer.bound(name) for name in self._expansion.producers if name in busy]
+
+    async def _must_have_keys(self, plan: Plan) -> None:
+        """A key that is missing for the last step must not show after the first ones were paid for."""
+        missing: list[str] = []
+        for bound in self._bounds(plan):
+            if not bound.simulated:
+                try:
+                    await self._runtime.services.scope(bound.asker, bound.secrets).key()
+                except ConfigError as error:
+                    missing.append(str(error))
+        if missing:
+            raise ConfigError("; ".join(dict.fromkeys(missing)), missing=True)
 
     def _note_selection(self, kept: Mapping[str, str]) -> None:
         for name, ref in kept.items():

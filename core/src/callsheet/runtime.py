@@ -9,8 +9,10 @@ from callsheet.catalog import Catalog
 from callsheet.errors import CallsheetError
 from callsheet.failures import cleanse
 from callsheet.pay_once import PayOnce
+from callsheet.performing import Performer
 from callsheet.project import Project
 from callsheet.registry import BoundHandler, Registry
+from callsheet.selector import Selector
 from callsheet.services import Services
 from callsheet.settings import Settings
 
@@ -28,8 +30,14 @@ class Runtime:
     services: Services
     registry: Registry
     catalog: Catalog
-    pay_once: PayOnce
+    performer: Performer
+    selector: Selector | None = None
     _warm: set[int] = field(default_factory=set)
+
+    @property
+    def pay_once(self) -> PayOnce:
+        """The one way to a provider."""
+        return self.performer.pay_once
 
     async def warm_start(self, bounds: Sequence[BoundHandler]) -> None:
         """Let handlers import their SDKs and open their clients, once each, all at the same time."""
@@ -39,6 +47,7 @@ class Runtime:
                 await self.registry.warm_start(
                     list(cold.values()),
                     secrets=lambda bound: self.services.scope(bound.asker, bound.secrets),
+                    log=self.services.log,
                     timeout=WARM_START_SECONDS,
                 )
             except CallsheetError as error:

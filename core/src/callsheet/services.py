@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callsheet.context import JobContext
+from callsheet.access import Access
+from callsheet.admission import Admissions
+from callsheet.context import JobContext, ProviderContext
 from callsheet.jobs import Job
 from callsheet.keeping import Keeper
+from callsheet.naps import Naps
+from callsheet.patience import Patience
 from callsheet.plugin_host import PluginHost
+from callsheet.policies import Policies
 from callsheet.registry import BoundHandler
 from callsheet.secrets import Redactor, SecretResolver, SecretScope
 from callsheet.stores.blobs import LocalBlobs
 from callsheet.stores.ledger import Ledger
+from callsheet.telemetry import Telemetry
 from callsheet.transfer.download import GuardedTransfer
 from callsheet.transfer.endpoint import Endpoint
 from callsheet.transfer.pool import ConnectionPool
+from callsheet.uploads import CallFiles, Uploads
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Services", "library_log"]
 
 
-def library_log(redactor: Redactor | None = None) -> BoundLogger:
+def library_log(redactor: Redactor) -> BoundLogger:
     """The library's logger: silent until the application configures the stdlib logger `callsheet`.
 
     What goes through it is redacted first, tracebacks too.
@@ -37,7 +46,9 @@ def library_log(redactor: Redactor | None = None) -> BoundLogger:
     import structlog
 
     def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {k: redactor.value(v) for k, v in event.items()} if redactor is not None else event
+        shown = redactor.value({key: _printable(value) for key, value in event.items()})
+        assert isinstance(shown, dict)
+        return shown
 
     logger = logging.getLogger("callsheet")
     if not logger.handlers:
@@ -49,6 +60,7 @@ def library_log(redactor: Redactor | None = None) -> BoundLogger:
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.filter_by_level,
             structlog.stdlib.add_log_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.format_exc_info,
             redact,
             structlog.stdlib.render_to_log_kwargs,
@@ -57,9 +69,22 @@ def library_log(redactor: Redactor | None = None) -> BoundLogger:
     return bound
 
 
+def _printable(value: object) -> object:
+    """What a formatter would make a text of, as that text: nothing is put into words after it was redacted."""
+    if isinstance(value, Mapping):
+        return {str(key): _printable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_printable(each) for each in value]
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
 @dataclass(frozen=True)
 class Services:
-    """What the engine works with. `clock` gives seconds since the epoch; `sleep` waits (tests hand in their own)."""
+    """What the engine works with.
+
+    `clock` gives seconds since the epoch; `sleep` waits; `chance` gives numbers from 0 to 1 (tests hand in their own).
+    `waiting` counts the remote jobs that are waited for, by provider.
+    """
 
     ledger: Ledger
     blobs: LocalBlobs
@@ -68,18 +93,49 @@ class Services:
     redactor: Redactor
     state: Path
     connections: ConnectionPool = field(default_factory=ConnectionPool)
+    policies: Policies = field(default_factory=Policies)
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
+    chance: Callable[[], float] = field(default=random.random)
+    waiting: Counter[str] = field(default_factory=Counter)
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     @cached_property
     def log(self) -> BoundLogger:
         """The library's logger, made when it is first used."""
         return library_log(self.redactor)
 
+    def complain(self, text: str) -> None:
+        """Log the error that is being handled."""
+        self.log.exception(text)  # noqa: LOG004 - whoever calls this handles one
+
     @cached_property
     def keeper(self) -> Keeper:
         """Stores what calls give."""
         return Keeper(self.blobs, self.sleep, self.log.warning)
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        """The files that providers have."""
+        return Uploads(self.ledger.uploads, Patience(self.sleep, self.chance, self.log.warning))
+
+    @cached_property
+    def admissions(self) -> Admissions:
+        """What requests pass before they leave."""
+        return Admissions(
+            self.ledger,
+            self.policies,
+            lambda bound: self.scope(bound.asker, bound.secrets),
+            clock=self.clock,
+            sleep=self.sleep,
+            redact=self.redactor.text,
+            warn=self.log.warning,
+        )
+
+    @cached_property
+    def naps(self) -> Naps:
+        """How remote jobs are waited for, and woken."""
+        return Naps(self.sleep)
 
     def transfer(self, origin: str) -> GuardedTransfer:
         """HTTP to one origin (its `endpoint`), and the way in for files; the same object for all calls of a provider."""
@@ -109,7 +165,7 @@ class Services:
         accepted: Callable[[str], Awaitable[None]],
     ) -> JobContext:
         """The services for one attempt of one call."""
-        transfer = self.transfer(bound.origin)
+        transfer, secrets = self.transfer(bound.origin), self.scope(bound.asker, bound.secrets)
         return JobContext(
             job=job,
             key=key,
@@ -117,8 +173,8 @@ class Services:
             sample=sample,
             attempt=attempt,
             origin=bound.origin,
-            secrets=self.scope(bound.asker, bound.secrets),
-            files=self.blobs,
+            secrets=secrets,
+            files=CallFiles(self.blobs, self.uploads, bound.origin, secrets, bound.plugin),
             http=transfer.endpoint,
             transfer=transfer,
             log=self.log.bind(job=job.id, ref=str(job.ref), attempt=attempt),
@@ -126,4 +182,19 @@ class Services:
             clock=self.clock,
             accepted=accepted,
             store=self.keeper.keep,
+            webhook=bound.webhook,
+            taken=partial(self._taken, key),
+        )
+
+    async def _taken(self, key: str, job_id: str) -> bool:
+        return any(call.key != key for call in await self.ledger.calls_of_job(job_id))
+
+    def provider_context(self, provider: str, plugin: str, access: Access) -> ProviderContext:
+        """The services for a question that belongs to no call."""
+        return ProviderContext(
+            provider=provider,
+            secrets=self.scope(plugin, access.secrets),
+            http=self.transfer(access.origin).endpoint,
+            log=self.log.bind(provider=provider),
+            clock=self.clock,
         )

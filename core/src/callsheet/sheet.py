@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 
 from callsheet.errors import ConfigError
 from callsheet.inputs import attribute_names
 from callsheet.models import ModelRef, Operation
+from callsheet.selector import Requirements
 from callsheet.sheet_files import check_limits, parse_json, read_data
 
 __all__ = ["CallSheet", "ModelChoice", "Producer"]
@@ -28,17 +30,22 @@ _RESERVED = frozenset(
     }  # no file on Windows
 )
 _OWN_KEYS = ("operation", "models", "for_each", "dispatch", "pin", "options")
+_MODEL_KEYS = ("ref", "options", "inputs", "needs", "max_price", "providers")
 _DISPATCH = ("call", "batch")
 SHEET_NAMES = ("sheet.toml", "sheet.json")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A model of a producer as the sheet names it (a reference or an alias), with `options` and `inputs` of its own."""
+    """A model of a producer as the sheet names it (a reference or an alias), with `options` and `inputs` of its own.
+
+    `requirements` are for `auto:OPERATION`, in whose place a model is chosen.
+    """
 
     name: str
     options: Mapping[str, object]
     inputs: Mapping[str, object]
+    requirements: Requirements | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +209,7 @@ class _Reader:
         for number, entry in enumerate(entries):
             here = f"{key}[{number}]"
             table = {"ref": entry} if isinstance(entry, str) else self._table(entry, here)
-            self._only(table, ("ref", "options", "inputs"), here)
+            self._only(table, _MODEL_KEYS, here)
             name = self._text(table.get("ref", ""), f"{here}.ref").strip()
             if not name:
                 raise self._error("wants a model reference such as mock:image", here)
@@ -213,8 +220,19 @@ class _Reader:
                     raise self._error(str(error), here) from None
             own = self._table(table.get("inputs"), f"{here}.inputs")
             self._only(own, attributes, f"{here}.inputs")
-            choices.append(ModelChoice(name, dict(self._table(table.get("options"), f"{here}.options")), dict(own)))
+            options = dict(self._table(table.get("options"), f"{here}.options"))
+            choices.append(ModelChoice(name, options, dict(own), self._requirements(table, here)))
         return tuple(choices)
+
+    def _requirements(self, table: Mapping[str, object], key: str) -> Requirements:
+        price = table.get("max_price")
+        if price is not None and (isinstance(price, bool) or not isinstance(price, (int, float)) or not price >= 0):
+            raise self._error(f"wants US dollars for one call, got {price!r}", f"{key}.max_price")
+        return Requirements(
+            needs=self._texts(table.get("needs"), f"{key}.needs"),
+            max_price=None if price is None else Decimal(str(price)),
+            providers=self._texts(table.get("providers"), f"{key}.providers"),
+        )
 
     def _for_each(self, raw: object, key: str) -> str:
         if isinstance(raw, int) and not isinstance(raw, bool):
@@ -228,6 +246,12 @@ class _Reader:
         if not isinstance(files, list) or not all(isinstance(f, str) for f in files):
             raise self._error("wants a file name, or a list with one name for each index", key)
         return tuple(str(f) for f in files)
+
+    def _texts(self, raw: object, key: str) -> tuple[str, ...]:
+        listed = [] if raw is None else raw
+        if not isinstance(listed, list) or not all(isinstance(each, str) and each for each in listed):
+            raise self._error("wants a list of names", key)
+        return tuple(listed)
 
     def _only(self, table: Mapping[str, object], known: tuple[str, ...], key: str) -> None:
         for name in table:

@@ -6,94 +6,219 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 
+from callsheet.admission import Passage
 from callsheet.artifacts import TextArtifact
-from callsheet.call_book import to_the_end
+from callsheet.call_book import cost_of, to_the_end
 from callsheet.context import JobContext
-from callsheet.errors import CallsheetError, JobCancelledError, MalformedOutputError, ProviderError, Sent
+from callsheet.errors import CallsheetError, JobCancelledError, MalformedOutputError, PluginError, ProviderError, Sent
 from callsheet.flights import Flights, Paid
+from callsheet.handler import FindsJobs
 from callsheet.hookspecs import InvokeCall
 from callsheet.jobs import CallWarning, JobResult, Receipt, WarningKind
-from callsheet.pay_once import Payment, PayOnce, Ticket, UnknownOutcomeError
-from callsheet.preparation import PreparedCall
+from callsheet.pay_once import Payment, UnknownOutcomeError
+from callsheet.performing import Course, Performance, Performed, Performer, Turn
 from callsheet.result_check import check_result
-from callsheet.streams import StreamEvent, StreamFinished, TextDelta
+from callsheet.streams import StreamEvent, StreamFinished, StreamRestarted, TextDelta
+from callsheet.waiting import looked_up
 
 __all__ = ["Streaming"]
 
 CLOSE_SECONDS = 10.0
 """How long a stream that nobody reads any more may take to close its connection."""
 
-_EVENTS = frozenset(get_args(StreamEvent))
+_EVENTS = frozenset(get_args(StreamEvent)) - {StreamRestarted}
 _LEFT = "the stream was left before its end"
 _EMULATED = CallWarning(WarningKind.EMULATED, "the answer came whole: it was not streamed by the provider")
 
-Asked = tuple[PreparedCall, int, Ticket]
-"""What is to be streamed: the call, its sample, and who asks."""
-
 
 class _StreamedPayment(Payment):
-    """A call whose answer may come as events: then `settle` ends when they begin, and `source` is set."""
+    """A call whose answer may come as events: then `settle` ends when they begin, and `source` is set.
 
-    source: AsyncIterator[StreamEvent] | None = None
-    emulated = False
+    A remote job's stream gives its receipt: from there on the job is what counts, and its events are only read along.
+    """
+
+    source: AsyncIterator[StreamEvent | Receipt] | None = None
+    warning: CallWarning | None = None
+    """What the reader is told of a stream that was none, or not to its end."""
+    _reading: JobContext | None = None
+    """The services that the handler of the events got, while they are read."""
+    _since = 0.0
+    _receipt: Receipt | None = None
+    _aborted = False
+    _text = ""
     _end: asyncio.Task[None] | None = None
 
-    async def _invoke(self, context: JobContext) -> JobResult | Receipt:
+    async def _invoke(self, context: JobContext, passage: Passage) -> JobResult | Receipt:
         bound = self._call.bound
         call = InvokeCall(bound.handler, self._call.request, context, bound.simulated, streaming=True)
         opened = self._services.host.stream(call)
         if isinstance(opened, AsyncIterator):
-            self.source = opened
+            self.source, self._reading, self._since = passage.reading(opened), context, self._services.clock()
+            self._trace.hold()
             return JobResult(())  # stands for the events, which nobody has read yet
-        self.emulated = True
-        answer: object = await opened
+        self.warning = _EMULATED
+        answer: object = await passage.through(opened)
         if isinstance(answer, (JobResult, Receipt)):
             return answer
         text = f"{self._book.plugin}: `stream` of {self._book.ref} is no async generator: what it did is not known"
         raise MalformedOutputError(text, sent=Sent.UNKNOWN, retryable=False, ref=self._book.ref)
 
     async def _succeed(self, result: JobResult) -> JobResult:
-        return result if self.source is not None else await super()._succeed(result)
+        return result if self._reading is not None else await super()._succeed(result)
 
-    def check(self, last: StreamEvent | None, text: str) -> JobResult:
-        """The last event's result. Raises MalformedOutputError when there is none, or it is not as promised and streamed."""
-        ref, who = self._book.ref, f"{self._book.plugin}: the stream of {self._book.ref}"
+    async def _await_remote(self, receipt: Receipt, context: JobContext) -> JobResult:
+        return JobResult(()) if self._reading is not None else await super()._await_remote(receipt, context)
+
+    async def _outcome(self, receipt: Receipt, context: JobContext) -> JobResult | ProviderError:
+        try:
+            return await super()._outcome(receipt, context)
+        except ProviderError as error:
+            error.partial = error.partial or self._text
+            raise
+
+    async def _abort(self, receipt: Receipt, context: JobContext) -> None:
+        if not self._aborted:
+            self._aborted = True
+            await super()._abort(receipt, context)
+
+    async def again(self, error: ProviderError) -> None:
+        """Return when the call, whose stream has failed and is on record, may be sent again. Raises the error else."""
+        await self._retry(error)
+
+    def begun(self) -> bool:
+        """The first event is about to be given away."""
+        self._trace.piece()
+        return True
+
+    async def take(self, receipt: Receipt) -> None:
+        """The job's receipt is durable before its stream is read on."""
+        assert self._reading is not None
+        if self._receipt is not None:
+            raise PluginError(f"{self._who} gave two receipts", plugin=self._book.plugin)
+        self._receipt = receipt
+        await self._submitted(receipt, self._reading)
+
+    def check(self, last: StreamEvent | Receipt | None, text: str) -> JobResult | Receipt:
+        """The last event's result, or the receipt of a job whose stream needs none.
+
+        Raises MalformedOutputError when there is neither, or the result is not as promised and streamed.
+        """
+        ref = self._book.ref
         if not isinstance(last, StreamFinished) or not isinstance(last.result, JobResult):
-            known = last is None or type(last) in _EVENTS
+            known = last is None or type(last) in _EVENTS or last is self._receipt
+            if known and self._receipt is not None and self._end is None:
+                self.warning = None if text else _EMULATED
+                return self._receipt
             how = "ended without its finished event" if known else f"gave a {type(last).__name__}, which is no event"
-            raise MalformedOutputError(f"{who} {how}", sent=Sent.UNKNOWN, ref=ref)
+            raise MalformedOutputError(f"{self._who} {how}", sent=Sent.UNKNOWN, ref=ref)
         request = self._call.request
         check_result(request.expects, last.result, self._services.blobs, ref, request.operation)
-        whole = _text_of(last.result)
-        if text and text != whole and any(isinstance(each, TextArtifact) for each in last.result.artifacts):
-            raise MalformedOutputError(f"{who} gave another text than its result", ref=ref)
+        if text and self.rest(last.result, text):
+            raise self._contradicted(text)
         return last.result
 
-    async def finish(self, result: JobResult, flights: Flights) -> Paid:
-        """The result is durable before anybody gets it; then the connection is given back."""
+    def rest(self, result: JobResult, text: str) -> str:
+        """The end of the result's text, after the text that was streamed. Raises MalformedOutputError for another one."""
+        whole = _text_of(result)
+        if not whole.startswith(text) and any(isinstance(each, TextArtifact) for each in result.artifacts):
+            raise self._contradicted(text)
+        return whole.removeprefix(text)
+
+    @property
+    def _who(self) -> str:
+        return f"{self._book.plugin}: the stream of {self._book.ref}"
+
+    def _contradicted(self, text: str) -> MalformedOutputError:
+        kept = self._receipt and f", which is on record: `callsheet resume {self._receipt.job_id}` shows it"
+        said = f"{self._who} gave another text than its result{kept or ''}"
+        return MalformedOutputError(said, ref=self._book.ref, partial=text)
+
+    async def broken(self, error: BaseException, flights: Flights, text: str, *, begun: bool) -> JobResult | Receipt:
+        """What the provider has, although its stream broke. Raises what the reader has to hear when that is nothing."""
+        answer: JobResult | Receipt | None = None
         try:
-            await self._book.succeeded(result)
+            answer = await self._kept(error, begun=begun)
+        except (Exception, asyncio.CancelledError) as worse:  # noqa: BLE001 - it takes the error's place
+            error = worse
+        if answer is not None:
+            why = self._services.redactor.text(f"the stream broke off, and the rest came whole ({error})")
+            self.warning = CallWarning(WarningKind.EMULATED, why)
+            await to_the_end(self._close())
+            return answer
+        said = await self.cut(error, flights, text, begun=begun)
+        if said is error:
+            raise error
+        raise said from error
+
+    async def _kept(self, error: BaseException, *, begun: bool) -> JobResult | Receipt | None:
+        """The receipt; of a job whose create request was not answered, what the provider says of it."""
+        if isinstance(error, PluginError) or not isinstance(error, Exception) or self._end is not None:
+            return None
+        if self._receipt is None and isinstance(error, CallsheetError) and not begun:
+            assert self._reading is not None
+            handler, request = self._call.bound.handler, self._call.request
+            found = await looked_up(handler, request, self._since, self._reading, error)
+            if isinstance(found, JobResult):
+                return self.check(StreamFinished(found), "")
+            if found is not None:
+                await self.take(found)
+        return self._receipt
+
+    async def finish(self, answer: JobResult | Receipt, flights: Flights, text: str) -> Paid:
+        """The result is durable before anybody gets it; then the connection is given back."""
+        context, self._reading, self._text = self._reading, None, text
+        try:
+            if isinstance(answer, JobResult):
+                result = answer
+                self._trace.gave(result, partial(cost_of, self._call))
+                await self._book.succeeded(result)
+            else:
+                assert context is not None
+                result = await self._await_remote(answer, context)
         except (Exception, asyncio.CancelledError) as error:
+            self._trace.over(error)
             await to_the_end(self._book.let_go())
             flights.land(self._book.key, error)
             raise
         finally:
             await to_the_end(self._close())
+        self._trace.over()
         paid = self._paid(result, reused=False)
         flights.land(self._book.key, paid)
         return paid
 
     async def cut(self, error: BaseException, flights: Flights, text: str, *, begun: bool) -> BaseException:
         """Record once that the stream ended without its result, and close it. Gives what the reader has to hear."""
-        said = self._said(error, begun=begun)
-        if isinstance(said, ProviderError):
-            said.partial = said.partial or text
+        left = not isinstance(error, Exception)
+        told = error
+        if self._receipt is not None or (left and not begun and isinstance(self._call.bound.handler, FindsJobs)):
+            # as any remote job: stopped when nobody wants it any more, else there for whoever asks next
+            ending = partial(self._leave, error, flights)
+        else:
+            said = self._said(error, begun=begun)
+            if isinstance(said, ProviderError):
+                said.partial = said.partial or text
+            ending = partial(self._record, said, flights)
+            told = error if left else said
+        self._trace.over(told)
         if self._end is None:
-            self._end = asyncio.ensure_future(self._record(said, flights))
+            self._end = asyncio.ensure_future(ending())
         await to_the_end(self._end)
-        return said if isinstance(error, Exception) else error
+        return told
+
+    async def _leave(self, error: BaseException, flights: Flights) -> None:
+        try:
+            if self._receipt is not None and self._reading is not None and not isinstance(error, Exception):
+                await self._abort(self._receipt, self._reading)
+        except CallsheetError as failure:
+            self._services.log.warning("ledger.failed", job=self._call.job.id, error=str(failure))
+        finally:
+            await self._book.let_go()
+            flights.land(self._book.key, error)
+            await self._close()
 
     def _said(self, error: BaseException, *, begun: bool) -> CallsheetError:
         if isinstance(error, ProviderError):
@@ -133,50 +258,84 @@ class _StreamedPayment(Payment):
 class Streaming:
     """The streams of a client that somebody reads."""
 
-    def __init__(self, pay_once: PayOnce) -> None:
-        self._pay_once = pay_once
+    def __init__(self, performer: Performer) -> None:
+        self._performer = performer
+        self._pay_once = performer.pay_once
         self._open: dict[_StreamedPayment, list[str]] = {}
 
     async def aclose(self) -> None:
         """Record and close what nobody has read to its end."""
         for payment, pieces in list(self._open.items()):
-            await payment.cut(GeneratorExit(), self._pay_once.flights, _joined(pieces), begun=True)
+            await payment.cut(GeneratorExit(), self._pay_once.flights, _joined(pieces), begun=bool(pieces))
 
     async def events(
-        self, asked: Callable[[], Awaitable[Asked]], told: Callable[[PreparedCall, Paid], JobResult]
+        self, asked: Callable[[], Awaitable[Performance]], told: Callable[[Performed], JobResult]
     ) -> AsyncGenerator[StreamEvent, None]:
-        """The events of one call. What stands between the handler's stream and the reader is this generator alone."""
-        call, sample, ticket = await asked()
-        flights = self._pay_once.flights
-        payment, paid = await self._begin(call, sample, ticket)
-        pieces: list[str] = []
-        if payment is not None and payment.source is not None:
-            self._open[payment] = pieces
-            event: StreamEvent | None = None
-            try:
-                async for event in payment.source:
-                    kind = type(event)
-                    if kind is TextDelta:
-                        pieces.append(event.text)  # type: ignore[union-attr]  # its exact type was just looked at
-                    elif kind is StreamFinished or kind not in _EVENTS:
-                        break
-                    yield event
-                result = payment.check(event, _joined(pieces))
-            except BaseException as error:
-                said = await payment.cut(error, flights, _joined(pieces), begun=event is not None)
-                if said is error:
-                    raise
-                raise said from error
-            finally:
-                del self._open[payment]
-            paid = await payment.finish(result, flights)
-        text = _text_of(paid.result)
-        if text and not pieces:
-            yield TextDelta(text)
-        yield StreamFinished(told(call, paid))
+        """The events of one job. What stands between the handler's stream and the reader is this generator alone."""
+        performance = await asked()
+        course, flights = self._performer.course(performance), self._pay_once.flights
+        with course.trace.spanning():
+            turn = await course.turn()
+            while True:
+                payment: _StreamedPayment | None = None
+                event: StreamEvent | Receipt | None = None
+                pieces: list[str] = []
+                given = False
+                try:
+                    with course.trace:
+                        payment, paid = await self._begin(turn)
+                    if payment is not None and payment.source is not None:
+                        self._open[payment] = pieces
+                        try:
+                            async for event in payment.source:
+                                kind = type(event)
+                                if kind is TextDelta:
+                                    pieces.append(event.text)  # type: ignore[union-attr]  # its exact type was just looked at
+                                elif kind is Receipt:
+                                    await payment.take(event)  # type: ignore[arg-type]
+                                    continue
+                                elif kind is StreamFinished or kind not in _EVENTS:
+                                    break
+                                given = given or payment.begun()
+                                yield event  # type: ignore[misc]
+                            answer = payment.check(event, _joined(pieces))
+                        except BaseException as error:  # noqa: BLE001 - what is no answer is raised again
+                            answer = await payment.broken(error, flights, _joined(pieces), begun=event is not None)
+                        finally:
+                            del self._open[payment]
+                        paid = await payment.finish(answer, flights, _joined(pieces))
+                    break
+                except ProviderError as error:
+                    if given and not performance.restart:
+                        raise
+                    turn = await self._following(course, turn, payment, error)
+                    if given:
+                        yield StreamRestarted(turn.call.job.ref)
+            text = _text_of(paid.result) if payment is None else payment.rest(paid.result, _joined(pieces))
+            if text:
+                yield TextDelta(text)
+            paid = _warned(paid, None if payment is None else payment.warning)
+            yield StreamFinished(told(course.done(Performed(turn.call, paid, course.warnings))))
 
-    async def _begin(self, call: PreparedCall, sample: int, ticket: Ticket) -> tuple[_StreamedPayment | None, Paid]:
+    async def _following(
+        self, course: Course, turn: Turn, payment: _StreamedPayment | None, error: ProviderError
+    ) -> Turn:
+        """What is on after a failure: the same call again, after a wait, or the next one. Raises the error without one."""
+        if payment is not None and payment.source is not None:
+            try:
+                await payment.again(error)
+                return turn
+            except ProviderError as same:
+                error = same
+        course.failed(turn, error)
+        return await course.turn()
+
+    async def _begin(self, turn: Turn) -> tuple[_StreamedPayment | None, Paid]:
         """The call on its way, and its end when that is known without a stream."""
+        call, sample, ticket = turn.call, turn.sample, turn.ticket
+        if self._performer.guards(call):
+            paid = await self._performer.paid(turn)
+            return None, _warned(paid, _EMULATED)
         key, flights = call.key(sample), self._pay_once.flights
         twin = await flights.twin(key, ticket.wait)
         if twin is not None:
@@ -190,14 +349,17 @@ class Streaming:
             raise
         if payment.source is None:
             flights.land(key, paid)
-        if payment.emulated:
-            paid = replace(paid, result=replace(paid.result, warnings=(*paid.result.warnings, _EMULATED)))
         return payment, paid
 
 
 def _joined(pieces: list[str]) -> str:
     """The text so far; what a plugin gave as text and is none must not keep the call from being recorded."""
     return "".join(map(str, pieces))
+
+
+def _warned(paid: Paid, warning: CallWarning | None) -> Paid:
+    result = paid.result
+    return paid if warning is None else replace(paid, result=replace(result, warnings=(*result.warnings, warning)))
 
 
 def _text_of(result: JobResult) -> str:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from callsheet.jobs import JobResult, Usage
+from callsheet.models import ModelRef
 
 __all__ = [
     "ImageDelta",
     "ReasoningDelta",
     "StreamEvent",
     "StreamFinished",
+    "StreamRestarted",
     "StreamUsage",
     "TextDelta",
     "ToolCallDelta",
@@ -70,4 +72,12 @@ class StreamFinished:
     type: Literal["finished"] = "finished"
 
 
-StreamEvent = TextDelta | ReasoningDelta | ToolCallDelta | ImageDelta | StreamUsage | StreamFinished
+@dataclass(frozen=True, slots=True)
+class StreamRestarted:
+    """What came until now was broken off: the answer begins anew, by this model. Only for readers who asked for it."""
+
+    ref: ModelRef
+    type: Literal["restarted"] = "restarted"
+
+
+StreamEvent = TextDelta | ReasoningDelta | ToolCallDelta | ImageDelta | StreamUsage | StreamFinished | StreamRestarted

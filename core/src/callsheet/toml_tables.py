@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,7 +124,9 @@ class Table:
 
     def text(self, key: str, default: str = "", *, form: re.Pattern[str] | None = None, wanted: str = "") -> str:
         """A text of one line, of the given form; `wanted` says the form in words."""
-        value = self.values.get(key, default)
+        if key not in self.values:  # most keys of most rows are not there, and rows come by the thousand
+            return default
+        value = self.values[key]
         if not isinstance(value, str):
             raise self.error(f"{key} must be text, not {_kind(value)}")
         if not value.isprintable():
@@ -148,9 +151,34 @@ class Table:
             raise self.error(f"{key} must be a whole number from {least} to {most}")
         return value
 
+    def number(self, key: str, *, least: float, most: float) -> float | None:
+        """A number between `least` and `most`, None when absent."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            raise self.error(f"{key} must be a number from {least:,} to {most:,}")
+        return float(value)
+
+    def amount(self, key: str) -> Decimal:
+        """US dollars, 0 or more, exactly as they are written; a text for what a float cannot hold."""
+        value = self.values.get(key)
+        try:
+            if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+                raise InvalidOperation
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            example = f'{key} = 0.03 or {key} = "0.00000125"'
+            raise self.error(f"{key} must be an amount in US dollars, for example {example}") from None
+        if not amount.is_finite() or amount < 0:
+            raise self.error(f"{key} must be 0 or more")
+        return amount
+
     def texts(self, key: str, *, form: re.Pattern[str] | None = None, wanted: str = "") -> tuple[str, ...]:
         """A list of texts, empty when absent."""
-        values = self.values.get(key, [])
+        if key not in self.values:
+            return ()
+        values = self.values[key]
         if not isinstance(values, list) or not all(isinstance(v, str) and v.isprintable() for v in values):
             raise self.error(f'{key} must be a list of texts, for example {key} = ["one", "two"]')
         for value in values:
@@ -168,6 +196,8 @@ class Table:
 
     def mapping(self, key: str) -> Mapping[str, object]:
         """A table of any values, empty when absent."""
+        if key not in self.values:
+            return {}
         return Table(self.values.get(key, {}), f"{self.where}: {key}", self._fail).values
 
     def pairs(self, key: str) -> dict[str, str]:

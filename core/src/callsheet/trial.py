@@ -16,7 +16,7 @@ from callsheet.references import Reference
 from callsheet.sheet import CallSheet
 from callsheet.templates import Template
 
-__all__ = ["trial_inputs", "trial_options"]
+__all__ = ["PLACEHOLDER", "trial_inputs", "trial_options", "weighs_nothing"]
 
 PLACEHOLDER = "placeholder"
 
@@ -31,9 +31,9 @@ _MADE = {
 
 
 def trial_inputs(
-    sheet: CallSheet, choice: BoundChoice, operation: Operation, scope: Scope, where: str
+    sheet: CallSheet, choice: BoundChoice, operation: Operation, scope: Scope, where: str, *, text: str = PLACEHOLDER
 ) -> dict[str, object]:
-    """The attributes of a choice; what depends on upstream is a placeholder where one is required, else left out.
+    """The attributes of a choice; what depends on upstream is `text` where one is required, else left out.
 
     Raises ConfigError for what is wrong whatever upstream will give.
     """
@@ -50,7 +50,7 @@ def trial_inputs(
             )
             values[name] = files if name in lists else files[0]
         elif name in required:
-            values[name] = PLACEHOLDER
+            values[name] = text
     return values | values_for(BoundChoice(choice.choice, known, {}), scope, operation, where)
 
 
@@ -60,6 +60,15 @@ def trial_options(sheet: CallSheet, choice: BoundChoice, scope: Scope, where: st
         name: PLACEHOLDER if _waits(sheet, binding) else evaluate(binding, scope, f"{where}.options.{name}")
         for name, binding in choice.options.items()
     }
+
+
+def weighs_nothing(sheet: CallSheet, choice: BoundChoice, operation: Operation) -> bool:
+    """True when upstream gives texts and files alone: no duration, no size and no option that may have a price."""
+    required = {name for names in inputs_type(operation).required for name in names}
+    waiting = [(name, binding) for name, binding in choice.inputs.items() if _waits(sheet, binding)]
+    return not any(_waits(sheet, binding) for binding in choice.options.values()) and all(
+        name in required or isinstance(binding, FileItems) for name, binding in waiting
+    )
 
 
 def _waits(sheet: CallSheet, binding: object) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from callsheet.accounts import stamped
+from callsheet.budget import Budget
 from callsheet.call_book import CallBook
-from callsheet.errors import CallsheetError
+from callsheet.errors import CallsheetError, ProviderError
 from callsheet.failures import failure_of
 from callsheet.jobs import JobResult, Receipt
+from callsheet.money import Cost
 from callsheet.storage import CallRecord, CallState, Event
 from callsheet.stores.ledger import Claim, EventRow
 
@@ -26,6 +31,10 @@ class UnrecordedBook(CallBook):
         """As `claim`."""
         return await self.claim()
 
+    async def reserve(self, budget: Budget, *, patient: bool) -> None:  # noqa: ARG002 - nobody else's money is on record
+        """The call by itself must be within the budget."""
+        budget.check(self.call, self.key)
+
     async def sending(self) -> None:
         """Only told."""
         self._tell("job.sending")
@@ -43,11 +52,16 @@ class UnrecordedBook(CallBook):
         if self.services.host.listens:
             self._tell("job.succeeded", **self.success(result)[1])
 
-    async def failed(self, error: CallsheetError) -> None:
+    async def failed(self, error: CallsheetError, cost: Cost | None = None) -> None:  # noqa: ARG002 - as the recorded one
         """Only told."""
         self.blame(error)
+        await self.doubt_uploads(error)
         failure = failure_of(error, self.services.redactor.text)
         self._tell("attempt.failed", kind=failure.kind, sent=failure.sent, message=failure.message)
+
+    async def refused(self, error: ProviderError) -> None:
+        """Only told."""
+        await self.failed(error)
 
     async def lost(self, message: str, sent: object = None) -> None:  # noqa: ARG002 - as the recorded one
         """Only told."""
@@ -61,14 +75,17 @@ class UnrecordedBook(CallBook):
         """The beginning of this attempt: there was none before."""
         return record.created
 
-    async def kept(self) -> CallBook:
-        """A remote job is under way, which may outlive the wait for it: from here on it is on record, in memory."""
+    async def left(self, receipt: Receipt) -> CallBook:
+        """The remote job may outlive the wait for it: from here on it is on record, in memory."""
+        ledger = self.services.ledger
         book = CallBook(self.services, self.call, self.key, self.sample, self.run, self.sheet, self.note)
-        claim = await self.services.ledger.claim(self.key, **self._new())
+        claim = await ledger.claim(self.key, **self._new())
         if claim.verdict != "claimed":
             return self
         book.begin(claim)
-        await self.services.ledger.advance(self.key, book.epoch, CallState.SENDING)
+        await ledger.advance(self.key, book.epoch, CallState.SENDING)
+        whole = await stamped(self.services, self.call.bound, receipt)
+        await ledger.advance(self.key, book.epoch, CallState.SUBMITTED, receipt=whole)
         return book
 
     async def let_go(self) -> None:
@@ -88,12 +105,17 @@ class UnrecordedBook(CallBook):
         """To the plugins."""
         name, job, body = event
         if self.services.host.listens:
-            self.services.host.job_event(Event(0, self.run, self.services.clock(), name, job, body))
+            self._publish(name, job, body)
 
     def _tell(self, name: str, **body: object) -> None:
         if self.services.host.listens:
-            event = Event(0, self.run, self.services.clock(), *self.event(name, **body))
-            self.services.host.job_event(event)
+            self._publish(*self.event(name, **body))
+
+    def _publish(self, name: str, job: str, body: Mapping[str, object]) -> None:
+        shown = self.services.redactor.value(body)
+        assert isinstance(shown, dict)
+        event = Event(0, self.run, self.services.clock(), name, job, shown)
+        self.services.host.job_event(event, self.services.complain)
 
     def _record(self) -> CallRecord:
         now = self.services.clock()

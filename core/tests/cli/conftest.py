@@ -43,6 +43,7 @@ operation = "video.generate"
 
 CODE = """
 import asyncio
+import os
 import re
 from pathlib import Path
 import click
@@ -95,7 +96,7 @@ class ToyJobs(Toy):
         return Receipt(request.ref, request.operation, "job-1", context.key, context.request_digest, request.expects, 1.0, state=request.body)
 
     async def poll(self, receipt, context):
-        if "hang" in receipt.state["options"]:
+        if "hang" in receipt.state["options"] or "TOY_HANGS" in os.environ:
             Path("hanging").touch()
             await asyncio.Event().wait()
         return RemoteStatus(RemoteState.SUCCEEDED)

@@ -84,6 +84,15 @@ def test_failures(cli, toy, args, code):
     assert document["error"].keys() == {"kind", "sent", "message", "ref", "producer", "docs_url"}
 
 
+def test_a_fallback_is_asked(cli, toy):
+    """The result is the fallback's, and which model failed is told on stderr."""
+    asked = ("call", "toy:text", "-p", "prompt=x", "--option", "fail=overloaded")
+    ended = cli(*asked, "--fallback", "toy:video", "--fallback", "toy:text")
+    assert (ended.code, ended.out) == (0, "text for x\n")
+    assert "the fallback toy:video cannot take the call" in ended.err
+    assert "toy:text failed (overloaded), so toy:text was asked" in ended.err
+
+
 def test_state_of_calls(cli, toy, tmp_path):
     """Outside of a project the user's state folder is used, and the working folder stays clean."""
     assert cli("call", "toy:text", "-p", "prompt=x").code == 0

@@ -100,7 +100,8 @@ def test_output_folder_of_ones_own(cli, sheet):
         ("--mock", "nothing"),
         ("--mode", "hybrid"),
         ("--on-unknown", "ask"),
-        ("--max-cost", "1"),
+        ("--max-cost", "much"),
+        ("--max-cost", "-1"),
     ],
 )
 def test_wrong_flags(cli, sheet, args):

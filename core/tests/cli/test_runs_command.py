@@ -34,6 +34,16 @@ def test_list_and_show(cli, sheet):
     assert cli("runs", "show", "nothing", "--project", folder).code == 3
 
 
+def test_a_run_that_is_not_done_says_how_to_go_on(cli, sheet, producer):
+    """The command that finishes it stands below what there is."""
+    folder = sheet(producer("a") + producer("b", fail="overloaded"))
+    run = cli("run", folder, "--json").document["run"]
+    assert f"callsheet resume {run}" in cli("runs", "show", "--project", folder).err
+    done = sheet(producer("a"))
+    assert cli("run", done).code == 0
+    assert cli("runs", "show", "--project", done).err == ""
+
+
 def verified(cli, folder):
     """The exit code and the problems of the latest run."""
     ended = cli("runs", "verify", "--project", folder, "--json")

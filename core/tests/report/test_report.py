@@ -86,7 +86,7 @@ def test_everything_from_outside_is_escaped():
     attempts = [{"at": 1.0, "ref": HOSTILE, "kind": HOSTILE, "sent": "unknown", "message": HOSTILE}]
     artifact = {"file": "a.txt", "media_type": "text/plain", "sha256": "0", "bytes": 9}
     odd = job(inputs={"prompt": HOSTILE, HOSTILE: HOSTILE}, warnings=[HOSTILE], ref=HOSTILE, artifacts=[artifact])
-    data = manifest(odd, {**failed, "failed_attempts": attempts, "docs_url": "javascript:alert(1)"}, title=HOSTILE)
+    data = manifest(odd, {**failed, "attempts": attempts, "docs_url": "javascript:alert(1)"}, title=HOSTILE)
     page = render_report(data, files_of(data, HOSTILE))
     parsed = Page(page)
     assert not parsed.of("script")

@@ -314,6 +314,35 @@ async def test_many_steps_are_taken_together_or_not_at_all(ledger, rival):
     assert {record.state for record in (await ledger.get_many("ab")).values()} == {CallState.SENDING}
 
 
+async def test_calls_are_found_by_the_id_of_their_job(ledger):
+    """By the whole id, or by the beginning of it or of the key; a receipt that SQLite cannot read is passed over."""
+    odd = {"waits": float("nan")}
+    for key, job_id, state in (
+        ("k1", "p1", {}),
+        ("k2", "p1", {}),
+        ("k3", "p10", {}),
+        ("p2", "q%_", {}),
+        ("k5", "p7", odd),
+    ):
+        taken = await claim(ledger, key)
+        await ledger.advance(key, taken.record.epoch, CallState.SENDING)
+        receipt = replace(RECEIPT, key=key, job_id=job_id, state=state)
+        await ledger.advance(key, taken.record.epoch, CallState.SUBMITTED, receipt=receipt)
+    await claim(ledger, "k6")
+
+    async def found(name, **how):
+        return [call.key for call in await ledger.calls_of_job(name, **how)]
+
+    assert await found("p1") == ["k1", "k2"]
+    assert await found("p") == await found("") == await found("%") == []
+    assert await found("p1", beginning=True) == ["k1", "k2", "k3"]
+    assert await found("p", beginning=True) == ["k1", "k2", "k3", "p2"]
+    assert await found("q%", beginning=True) == ["p2"]
+    assert await found("k6", beginning=True) == ["k6"]
+    assert await found("", beginning=True) == []
+    assert (await ledger.get("k5")).receipt.job_id == "p7"
+
+
 async def test_the_calls_of_a_batch_are_found_by_its_key(ledger):
     """Only those that left in it."""
     await ledger.claim_many([new("a"), new("b"), new("c")])

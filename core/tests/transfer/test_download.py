@@ -387,6 +387,15 @@ async def test_no_way_there(net, reply, fault):
     assert caught.value.sent is Sent.UNKNOWN
 
 
+@pytest.mark.parametrize(("status", "wait"), [("503 Service Unavailable", 7.0), ("429 Too Many Requests", 7.0)])
+async def test_a_server_that_is_busy_says_when_to_come_again(net, reply, status, wait):
+    """Its Retry-After is in the error, for whoever tries again."""
+    await net.site(reply(b"", status, retry_after="7"), host=HOST, address=ADDRESS)
+    with pytest.raises(OverloadedError) as caught:
+        await net.transfer().download(LINK, "image/png")
+    assert (caught.value.retry_after, caught.value.sent) == (wait, Sent.UNKNOWN)
+
+
 class Cutting:
     """Gives a file in portions, cutting each; knows ranges unless `ranges` is off."""
 

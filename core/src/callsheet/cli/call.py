@@ -12,6 +12,7 @@ import click
 from callsheet.cli.options import PAIR, complete_refs, json_option, mode_option, project_option, table_of
 from callsheet.cli.terminal import Session
 from callsheet.errors import ConfigError
+from callsheet.selector import AUTO
 
 if TYPE_CHECKING:
     from callsheet.client import Client
@@ -39,6 +40,14 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option("--attach", type=_FILE, multiple=True, metavar="FILE", help="A picture, a sound or another file.")
 @mode_option
 @click.option("--stream/--no-stream", default=None, help="Show text while it comes.  [default: on a terminal]")
+@click.option(
+    "--fallback",
+    "fallbacks",
+    multiple=True,
+    metavar="REF",
+    shell_complete=complete_refs,
+    help="Asked when the model before has failed.",
+)
 @click.option("--reuse", is_flag=True, help="Take the result that was paid for before, if there is one.")
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the result goes.")
@@ -62,7 +71,7 @@ def call(session: Session, /, ref: str, *, params: Pairs, options: Pairs, projec
             wanted: dict[str, Any] = {
                 "operation": operation,
                 "options": settings,
-                **{name: asked[name] for name in ("mode", "reuse", "strict")},
+                **{name: asked[name] for name in ("mode", "reuse", "strict", "fallbacks")},
                 **_attributes(operation, (*params, *_shorts(operation, asked))),
             }
             told = Call(str(target), operation.value, asked["mode"], asked["output"])
@@ -81,6 +90,8 @@ def _meant(client: Client, ref: str, operation: str | None) -> tuple[ModelRef, O
     from callsheet.toml_tables import near_or_known
 
     target = client.catalog.find(ref)
+    if target.provider == AUTO:
+        operation = operation or target.model
     if operation is not None:
         names = [each.value for each in Operation]
         if operation not in names:

@@ -8,20 +8,28 @@ from importlib import import_module
 
 import click
 
-__all__ = ["SuggestingGroup", "cli"]
+from callsheet.cli.terminal import Session
+
+__all__ = ["LOG_LEVELS", "SuggestingGroup", "cli"]
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _COMMANDS = {
     "models": ("models", "models", "List and search the models that can be called."),
-    "model": ("models", "model", "Show one model: what it takes, makes and costs."),
+    "model": ("model", "model", "Show one model, or keep rows of your own: add, diff."),
     "plan": ("plan", "plan", "Show what a run of a call sheet would do, and for how much."),
     "run": ("run", "run", "Run a call sheet to finished artifacts."),
     "call": ("call", "call", "Make one call to one model."),
     "chat": ("chat", "chat", "Talk with a model, now or later."),
     "runs": ("runs", "runs", "List, show, open, follow, cancel and verify runs."),
-    "jobs": ("jobs", "jobs", "List the calls that are under way or were left behind."),
-    "resume": ("resume", "resume", "Go on with a run, or collect a remote job by its receipt."),
+    "jobs": ("jobs", "jobs", "List, adopt or stop the calls that were left behind."),
+    "costs": ("costs", "costs", "Show what was spent, by run, provider, model, producer or day."),
+    "health": ("health", "health", "Show what keeps calls from being sent, and whether providers answer."),
+    "resume": ("resume", "resume", "Go on with a run, or collect a remote job."),
     "completion": ("completion", "completion", "Print the script that completes commands in a shell."),
+    "config": ("config", "config", "Show the settings that hold here, and where each comes from."),
     "plugins": ("plugins", "plugins", "List the installed plugins."),
+    "secrets": ("secrets", "secrets", "Keep providers' keys, and see where each is found."),
 }
 """Name: module in this package, attribute, and the line in the help (so that the help imports none of them)."""
 
@@ -92,5 +100,14 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     epilog="Plugins may add commands: `callsheet plugins list` names them.",
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
-def cli() -> None:
+@click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    metavar="FILE",
+    help="Look for secrets in this .env file, too.",
+)
+@click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Show the library's log on stderr from this level on.")
+@click.pass_obj
+def cli(session: Session, env_file: str | None, log_level: str | None) -> None:
     """One plugin interface for every generative model, and a runner from a TOML plan to finished artifacts."""
+    session.env_file, session.log_level = env_file or "", log_level or ""

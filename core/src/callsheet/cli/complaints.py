@@ -54,9 +54,13 @@ def tell_prompt(prompt: str, indent: str = "  ") -> None:
 def complain_of_usage(session: Session, error: click.ClickException) -> int:
     """Tell of a wrong command line, as click does it; its exit code is 2."""
     if session.json:
-        _document(session, kind="config", sent="not_sent", message=error.format_message())
+        _document(session, kind="config", sent="not_sent", message=session.redact(error.format_message()))
     else:
-        error.show()
+        from io import StringIO
+
+        shown = StringIO()
+        error.show(shown)
+        say(session.redact(shown.getvalue()).rstrip())
     return 2
 
 

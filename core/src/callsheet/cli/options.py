@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ __all__ = [
     "PAIR",
     "complete_refs",
     "json_option",
+    "max_cost_option",
     "mode_option",
     "on_unknown_of",
     "on_unknown_option",
@@ -62,6 +64,30 @@ on_unknown_option = click.option(
     "--on-unknown",
     type=click.Choice(["fail", "retry"]),
     help="What to do with a call of which nobody knows whether it was paid for.",
+)
+
+
+class AmountType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
+    """US dollars, 0 or more."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """The amount, exactly as it is written."""
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            amount = Decimal("nan")
+        if not amount.is_finite() or amount < 0:
+            self.fail(f"{value!r} is no amount in US dollars, for example 2.50", param, ctx)
+        return amount
+
+
+max_cost_option = click.option(
+    "--max-cost",
+    type=AmountType(),
+    metavar="USD",
+    help="Start nothing that could bring the run above this; of unknown price, only if [money] says so.",
 )
 
 
@@ -120,6 +146,7 @@ def request_of(asked: dict[str, Any]) -> RunRequest:
         strict=asked["strict"],
         fail_fast=asked.get("fail_fast", False),
         on_unknown=on_unknown_of(asked.get("on_unknown")),
+        max_cost=asked.get("max_cost"),
         output=output,
     )
 

@@ -20,14 +20,15 @@ __all__ = ["plan", "show_plan"]
 @click.command()
 @sheet_argument
 @sheet_options
+@click.option("--why", is_flag=True, help="Say of each model that auto:OPERATION could mean why it was chosen or not.")
 @json_option
 @click.pass_obj
-def plan(session: Session, /, sheet: Path, **asked: Any) -> None:
+def plan(session: Session, /, sheet: Path, *, why: bool, **asked: Any) -> None:
     """Show what a run of SHEET (a folder or a file) would do, and for how much. Sends nothing."""
-    show_plan(session, sheet, asked)
+    show_plan(session, sheet, asked, why=why)
 
 
-def show_plan(session: Session, sheet: Path, asked: dict[str, Any]) -> None:
+def show_plan(session: Session, sheet: Path, asked: dict[str, Any], *, why: bool = False) -> None:
     """Plan the sheet and show it; `asked` are the flags. Raises ConfigError, PluginError."""
     from callsheet.cli.work import perform
 
@@ -41,9 +42,18 @@ def show_plan(session: Session, sheet: Path, asked: dict[str, Any]) -> None:
 
     made = perform(work())
     if session.json:
-        put_json(session, _document(made))
+        document = _document(made)
+        if why:
+            from callsheet.cli.why import selection_documents
+
+            document["selections"] = selection_documents(made.selections)
+        put_json(session, document)
         return
     _show(made)
+    if why:
+        from callsheet.cli.why import put_selections
+
+        put_selections(made.selections)
     say(f"run it with: {_command_to_run(sheet, asked)}")
 
 
@@ -126,6 +136,6 @@ def _command_to_run(sheet: Path, asked: dict[str, Any]) -> str:
             words += [flag, f"{name}={value}"]
     for flag, key in (("--fail-fast", "fail_fast"), ("--strict", "strict"), ("--reset-selection", "reset_selection")):
         words += [flag] if asked.get(key) else []
-    for flag, key in (("--on-unknown", "on_unknown"), ("-o", "output")):
-        words += [flag, str(asked[key])] if asked.get(key) else []
+    for flag, key in (("--on-unknown", "on_unknown"), ("--max-cost", "max_cost"), ("-o", "output")):
+        words += [flag, str(asked[key])] if asked.get(key) is not None else []
     return command_line(*words)

@@ -44,7 +44,7 @@ def list_plugins(session: Session, project: Path | None) -> None:
                 "commands": list(manifest.commands) if manifest else [],
             }
         )
-    problems = [*discovery.problems, *catalog.provider_problems(), *catalog.problems()]
+    problems = [*discovery.problems, *catalog.provider_problems(), *catalog.own_problems(), *catalog.problems()]
     if session.json:
         put_json(session, {"plugins": rows, "problems": problems})
         return

@@ -41,11 +41,12 @@ class Call:
     cost: Cost | None = None
 
     def hear(self, event: Event) -> None:
-        """Remember the call's key, and what it cost."""
+        """Remember the call's key, its model (a fallback, or the one that was chosen), and what it cost."""
         if "key" in event.body:
             self.keys.add(str(event.body["key"]))
+        self.ref = str(event.body.get("ref", self.ref))
         cost = event.body.get("cost")
-        if event.type == "job.succeeded" and isinstance(cost, dict):
+        if event.type in ("job.succeeded", "job.collected") and isinstance(cost, dict):
             self.cost = cost_from_json(cost)
 
 

@@ -63,23 +63,25 @@ def list_runs(session: Session, project: Path | None) -> None:
 @click.pass_obj
 def show(session: Session, run: str, project: Path | None) -> None:
     """Show the jobs of RUN (default: the latest) with status, reason, model and cost."""
-    from callsheet.cli.work import open_project, perform
+    from callsheet.cli.work import open_project, perform, resume_command
 
-    async def work() -> dict[str, Any]:
+    async def work() -> tuple[dict[str, Any], str]:
         from callsheet.verification import rebuild_manifest
 
         async with open_project(session, project) as client:
             record = await find_record(client.ledger, run)
             manifest = await rebuild_manifest(client.runtime.services, record)
             told = {name: value for name, value in manifest.items() if name not in ("callsheet", "seq", "digest")}
-            return {**told, **_head(record, client.ledger)}
+            return {**told, **_head(record, client.ledger)}, resume_command(record.id, client)
 
     must_have_runs(project)
-    told = perform(work())
+    told, command = perform(work())
     if session.json:
         put_json(session, told)
-    else:
-        _show(told)
+        return
+    _show(told)
+    if told["status"] not in ("succeeded", "running"):
+        say(f"to go on (nothing is paid twice): {command}")
 
 
 @runs.command("verify")

@@ -13,8 +13,11 @@ import click
 __all__ = ["Session", "on_terminal", "printable", "put", "put_data", "put_json", "put_table", "say"]
 
 
-def _as_it_is(text: str) -> str:
-    return text
+def _by_shape(text: str) -> str:
+    """Before a project is open nobody knows its secrets; what looks like one is masked all the same."""
+    from callsheet.secrets import Redactor
+
+    return Redactor().text(text)
 
 
 @dataclass(slots=True)
@@ -22,13 +25,16 @@ class Session:
     """One command's life. `redact` masks secrets once a client is open; `told` says that the JSON document is out.
 
     `guest` is the plugin whose command runs. `partial_shown`: what came of an answer stands on stdout already.
+    `log_level` and `env_file` are what `--log-level` and `--env-file` say.
     """
 
     json: bool = False
-    redact: Callable[[str], str] = field(default=_as_it_is)
+    redact: Callable[[str], str] = field(default=_by_shape)
     told: bool = False
     guest: str = ""
     partial_shown: bool = False
+    log_level: str = ""
+    env_file: str = ""
 
     @property
     def live(self) -> bool:

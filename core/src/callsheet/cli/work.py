@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from callsheet.cli.logs import shown_log
+from callsheet.cli.observers import observed
 from callsheet.cli.terminal import Session, say
 from callsheet.client import Client
 from callsheet.config import find_project
@@ -95,24 +97,27 @@ def _leave_at_once() -> NoReturn:
 async def open_sheet(session: Session, path: Path) -> AsyncIterator[tuple[Client, CallSheet]]:
     """A sheet and a client of the project that it lies in. Raises ConfigError."""
     sheet = CallSheet.load(path)
-    async with open_client(sheet.folder) as client:
-        _introduce(session, client)
+    async with _opened(session, sheet.folder) as client:
         yield client, sheet
 
 
 @asynccontextmanager
 async def open_project(session: Session, folder: Path | None, *, user: bool = False) -> AsyncIterator[Client]:
     """A client of `folder`'s project; with `user`, of the user's own state when no project is named or around."""
-    async with open_client(folder, user=user and folder is None) as client:
-        _introduce(session, client)
+    async with _opened(session, folder, user=user and folder is None) as client:
         yield client
 
 
-def _introduce(session: Session, client: Client) -> None:
-    services = client.runtime.services
-    session.redact = services.redactor.text
-    if not session.json and (news := announce_new(services.host.discovery)):
-        say(news)
+@asynccontextmanager
+async def _opened(session: Session, folder: Path | None, *, user: bool = False) -> AsyncIterator[Client]:
+    with shown_log(session):
+        async with open_client(folder, user=user, env_file=session.env_file) as client:
+            services = client.runtime.services
+            session.redact = services.redactor.text
+            if not session.json and (news := announce_new(services.host.discovery)):
+                say(news)
+            async with observed(session, services.host):
+                yield client
 
 
 def has_ledger(folder: Path | None, *, user: bool = False) -> bool:

@@ -155,7 +155,7 @@ def _card(
         "upstream": [(str(each), anchors.get(str(each), "")) for each in job.get("upstream", ())],
         "inputs": [*_inputs(long, made, files)],
         "warnings": list(dict.fromkeys(map(str, job.get("warnings", ())))),
-        "attempts": [_attempt(attempt) for attempt in job.get("failed_attempts", ())],
+        "attempts": [_attempt(each) for each in job.get("attempts", ()) if each.get("outcome") != "succeeded"],
         "failure": _failure(job, run) if status not in ("executed", "reused", "blocked") else None,
         "artifacts": [_artifact(artifact, files) for artifact in job.get("artifacts", ())],
     }

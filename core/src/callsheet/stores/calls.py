@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from callsheet.errors import CallsheetError
@@ -25,6 +25,7 @@ from callsheet.stores.records import (
     encode_receipt,
     encode_result,
 )
+from callsheet.stores.spending import counted, settle
 from callsheet.stores.writer import Turn
 
 __all__ = ["Change", "Claim", "LostOwnershipError", "NewCall", "Step", "Verdict"]
@@ -36,6 +37,10 @@ _SELECT = (
     "receipt, result, failure FROM calls"
 )
 _SELECT_MANY = _SELECT + " WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608 - a constant
+# `json_valid(receipt)` and the extract are word for word those of the index `calls_of_job`.
+_JOB_ID = " WHERE (json_valid(receipt) AND json_extract(receipt, '$.job_id') "
+_SELECT_JOB = _SELECT + _JOB_ID + "= ?) ORDER BY created, key"
+_SELECT_BEGINNING = _SELECT + _JOB_ID + "BETWEEN ? AND ?) OR key BETWEEN ? AND ? ORDER BY created, key"
 _REPLACE = (
     "INSERT OR REPLACE INTO calls (key, state, ref, operation, job, run, owner, epoch, request_digest, request, "
     "created, updated, request_id, receipt, result, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -44,7 +49,7 @@ _UPDATE = (
     "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), receipt = coalesce(?, receipt), "
     "result = coalesce(?, result), failure = coalesce(?, failure) WHERE key = ? AND owner = ? AND epoch = ? AND state "
 )
-_RETURNING = " RETURNING run"
+_RETURNING = " RETURNING run, job"
 # Which states a step may start from: the check and the step are one statement.
 _ADVANCE: Mapping[CallState, str] = {
     CallState.CLAIMED: _UPDATE + "IN ()" + _RETURNING,
@@ -193,7 +198,7 @@ def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable
     known = (
         change.request_id,
         None if change.receipt is None else encode_receipt(change.receipt),
-        None if change.result is None else encode_result(change.result),
+        None if change.result is None else encode_result(_shown(turn, change.result)),
         None if change.failure is None else encode_failure(change.failure),
     )
     ours = (change.key, owner, change.epoch)
@@ -202,10 +207,18 @@ def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable
         state = _owned(turn.db, *ours)[1]
         raise CallsheetError(f"the call {change.key} is {state}: it cannot become {change.state}")
     if change.attempt is not None:
-        _add_attempt(turn.db, change.key, change.epoch, change.attempt)
+        _add_attempt(turn, change, change.attempt, rows[0])
     if change.pick is not None:
         put_pick(turn, change.pick)
     add_events(turn, rows[0][0], now, events)
+
+
+def _shown(turn: Turn, result: JobResult) -> JobResult:
+    """What a provider tells beside its answer may quote the key; the answer is what was paid for, and is kept whole."""
+    if not result.meta and not result.warnings:
+        return result
+    warnings = tuple(replace(warning, message=turn.redactor.text(warning.message)) for warning in result.warnings)
+    return replace(result, meta=turn.masked(result.meta)[0], warnings=warnings)
 
 
 def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events: Iterable[EventRow]) -> None:
@@ -244,6 +257,16 @@ def batch_calls(turn: Turn, batch: str) -> list[CallRecord]:
     """The calls that left in the batch with this key, oldest first."""
     within = " WHERE key <> ? AND receipt IS NOT NULL AND json_extract(receipt, '$.key') = ? ORDER BY created, key"
     return [_record(row) for row in turn.db.execute(_SELECT + within, (batch, batch))]
+
+
+def calls_of_job(turn: Turn, job_id: str, *, beginning: bool) -> list[CallRecord]:
+    """The calls whose job has this id at the provider; with `beginning`, whose job's id or whose key begins so."""
+    if not job_id:
+        return []
+    if not beginning:
+        return [_record(row) for row in turn.db.execute(_SELECT_JOB, (job_id,))]
+    first_last = (job_id, job_id + chr(0x10FFFF))
+    return [_record(row) for row in turn.db.execute(_SELECT_BEGINNING, (*first_last, *first_last))]
 
 
 def open_calls(turn: Turn, run: str | None) -> list[CallRecord]:
@@ -291,13 +314,18 @@ def _last_epoch(db: sqlite3.Connection, key: str) -> int:
     return int(db.execute("SELECT coalesce(max(epoch), 0) FROM attempts WHERE key = ?", (key,)).fetchone()[0])
 
 
-def _add_attempt(db: sqlite3.Connection, key: str, epoch: int, attempt: Attempt) -> None:
+def _add_attempt(turn: Turn, change: Change, attempt: Attempt, of: tuple[str, str]) -> None:
+    """The attempt of a run's job; what was set aside for it becomes what it cost, where that is known."""
     cost = None if attempt.cost is None else encode_cost(attempt.cost)
+    set_aside, nanos = settle(turn, change.key), counted(attempt.cost)
     values = (attempt.number, attempt.started, attempt.ended, attempt.outcome, attempt.kind, attempt.sent)
-    db.execute(
-        "INSERT INTO attempts (key, epoch, ref, number, started, ended, outcome, kind, sent, message, cost) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (key, epoch, str(attempt.ref), *values, attempt.message, cost),
+    turn.db.execute(
+        "INSERT INTO attempts (key, epoch, ref, number, started, ended, outcome, kind, sent, message, cost, run, job, nanos) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(change.key, change.epoch, str(attempt.ref), *values, attempt.message, cost, *of),
+            set_aside if nanos is None else nanos,
+        ),
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from callsheet.errors import ConfigError
 
-__all__ = ["make_folder", "network_type", "refuse_network", "sync_folder"]
+__all__ = ["make_folder", "network_type", "refuse_network", "sync_folder", "whole_file"]
 
 # fmt: off
 _NETWORK = frozenset({
@@ -70,3 +73,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to fill; it takes the name `path` when it is whole, and is gone when something went wrong."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield draft
+        with draft.open("rb") as stream:
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

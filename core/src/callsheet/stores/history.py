@@ -35,9 +35,10 @@ def add_events(turn: Turn, run: str, now: float, events: Iterable[EventRow]) -> 
     """Append events to a run (`run` may be "" for calls outside of one)."""
     added = []
     for kind, job, body in events:
-        values = (run, now, kind, job, encode_mapping(body))
+        shown, text = turn.masked(body)
+        values = (run, now, kind, job, text)
         cursor = turn.db.execute("INSERT INTO events (run, at, type, job, body) VALUES (?, ?, ?, ?, ?)", values)
-        added.append(Event(int(cursor.lastrowid or 0), run, now, kind, job, body))
+        added.append(Event(int(cursor.lastrowid or 0), run, now, kind, job, shown))
     turn.events.extend(added)
     return added
 
@@ -55,7 +56,7 @@ def start_run(turn: Turn, record: RunRecord, now: float, events: Iterable[EventR
     if turn.db.execute("SELECT 1 FROM runs WHERE id = ?", (record.id,)).fetchone():
         raise CallsheetError(f"there is a run {record.id} already")
     head = (record.id, record.sheet, record.mode, record.status, record.owner, record.started, record.ended)
-    values = (*head, record.output, encode_mapping(record.request))
+    values = (*head, record.output, turn.masked(record.request)[1])
     turn.db.execute(
         "INSERT INTO runs (id, sheet, mode, status, owner, started, ended, output, request) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -12,13 +12,20 @@ from typing import Any, TypeVar
 
 from callsheet.errors import ConfigError
 from callsheet.jobs import Attempt, JobResult, Receipt
+from callsheet.secrets import Redactor
 from callsheet.storage import CallRecord, CallState, Event, Failure, RunRecord
 from callsheet.stores import calls, history, waits
+from callsheet.stores.breakers import BreakerRows
 from callsheet.stores.calls import Change, Claim, Claiming, LostOwnershipError, NewCall, Step, Verdict
 from callsheet.stores.chats import Chats
+from callsheet.stores.gates import GateRows
 from callsheet.stores.history import EventRow, Pick
+from callsheet.stores.latencies import Latencies
 from callsheet.stores.owners import Owner
 from callsheet.stores.records import encode_mapping
+from callsheet.stores.spending import Spending
+from callsheet.stores.track_records import TrackRecords
+from callsheet.stores.uploads import UploadRows
 from callsheet.stores.writer import Turn, Writer
 
 __all__ = ["Change", "Claim", "EventRow", "Ledger", "LostOwnershipError", "NewCall", "Pick", "Step", "Verdict"]
@@ -37,6 +44,12 @@ class Ledger:
     def __init__(self, writer: Writer, owner: Owner, clock: Callable[[], float]) -> None:
         self.owner = owner
         self.chats = Chats(writer, clock)
+        self.spending = Spending(writer, owner, clock)
+        self.uploads = UploadRows(writer, clock)
+        self.gates = GateRows(writer)
+        self.breakers = BreakerRows(writer)
+        self.track_records = TrackRecords(writer)
+        self.latencies = Latencies(writer)
         self._writer = writer
         self._clock = clock
         self._subscribers: list[Callable[[Event], None]] = []
@@ -49,16 +62,19 @@ class Ledger:
         *,
         clock: Callable[[], float] = time.time,
         busy_timeout: float = 30.0,
+        redactor: Redactor | None = None,
     ) -> Ledger:
         """Open the ledger's file, creating it if needed; None keeps it in memory, without durability.
 
-        `busy_timeout` is how many seconds to wait for other processes. The file must lie in the owner's state folder,
+        `busy_timeout` is how many seconds to wait for other processes; `redactor` masks secrets in events, in what runs
+        were asked for and in providers' metadata. The file must lie in the owner's state folder,
         else two processes would not see each other's locks. Raises ConfigError for that, for a network file system, a
         file that is no ledger, or one that a newer callsheet wrote.
         """
         subscribers: list[Callable[[Event], None]] = []
         publish = partial(_publish, subscribers)
-        writer = await Writer.start(None if path is None else _placed(path, owner), busy_timeout, publish)
+        place = None if path is None else _placed(path, owner)
+        writer = await Writer.start(place, busy_timeout, publish, redactor or Redactor())
         ledger = cls(writer, owner, clock)
         ledger._subscribers = subscribers
         return ledger
@@ -179,6 +195,13 @@ class Ledger:
     async def batch_calls(self, batch: str) -> list[CallRecord]:
         """The calls that left in the batch with this key, oldest first."""
         return await self._read(lambda turn: calls.batch_calls(turn, batch))
+
+    async def calls_of_job(self, job_id: str, *, beginning: bool = False) -> list[CallRecord]:
+        """The calls whose job has this id at its provider, oldest first: several for a batch.
+
+        With `beginning`, also those whose job's id or whose key begins so.
+        """
+        return await self._read(lambda turn: calls.calls_of_job(turn, job_id, beginning=beginning))
 
     async def release(self, key: str, epoch: int, *, events: Iterable[EventRow] = ()) -> None:
         """Forget a claimed call of which nothing was sent. Raises as `advance` does."""

@@ -49,7 +49,39 @@ CREATE TABLE exchanges (
     chat TEXT NOT NULL, number INTEGER NOT NULL, sample INTEGER NOT NULL, question TEXT NOT NULL, answer TEXT,
     PRIMARY KEY (chat, number)) STRICT;
 """
-_STEPS = (_TABLES, _WAITS, _CHATS)
+# Only over valid JSON: nothing that was paid for may be refused because of an index.
+_JOBS = """
+CREATE INDEX calls_of_job ON calls (json_extract(receipt, '$.job_id')) WHERE json_valid(receipt);
+"""
+_UPLOADS = """
+CREATE TABLE uploads (
+    origin TEXT NOT NULL, account TEXT NOT NULL, sha256 TEXT NOT NULL, media_type TEXT NOT NULL,
+    address TEXT NOT NULL, uploaded REAL NOT NULL, expires REAL,
+    PRIMARY KEY (origin, account, sha256, media_type)) STRICT;
+"""
+_GATES = """
+CREATE TABLE gates (
+    rate_key TEXT PRIMARY KEY, free REAL NOT NULL, tokens_free REAL NOT NULL, seen REAL NOT NULL, blocked REAL NOT NULL,
+    held REAL NOT NULL, width REAL) STRICT;
+CREATE TABLE breakers (
+    scope TEXT NOT NULL, name TEXT NOT NULL, provider TEXT NOT NULL, failures INTEGER NOT NULL, kind TEXT NOT NULL,
+    message TEXT NOT NULL, failed REAL NOT NULL, until REAL NOT NULL, cooldown REAL NOT NULL, probe TEXT NOT NULL,
+    PRIMARY KEY (scope, name)) STRICT;
+"""
+# `nanos` is what a budget counts of an attempt, in billionths of a dollar.
+_MONEY = """
+CREATE TABLE reservations (key TEXT PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, nanos INTEGER NOT NULL) STRICT;
+ALTER TABLE attempts ADD COLUMN run TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN job TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN nanos INTEGER;
+UPDATE attempts SET
+    run = coalesce((SELECT run FROM calls WHERE calls.key = attempts.key), ''),
+    job = coalesce((SELECT job FROM calls WHERE calls.key = attempts.key), ''),
+    nanos = round(json_extract(cost, '$.high') * 1e9);
+CREATE INDEX attempts_of_run ON attempts (run, nanos);
+CREATE INDEX attempts_by_end ON attempts (ended, nanos);
+"""
+_STEPS = (_TABLES, _WAITS, _CHATS, _JOBS, _UPLOADS, _GATES, _MONEY)
 """What each version added."""
 SCHEMA_VERSION = len(_STEPS)
 

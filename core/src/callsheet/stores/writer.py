@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from callsheet.errors import CallsheetError
+from callsheet.secrets import Redactor
 from callsheet.storage import Event
+from callsheet.stores.records import decode_mapping, encode_mapping
 from callsheet.stores.schema import close_database, explain, open_database
 
 __all__ = ["Turn", "Writer"]
@@ -25,10 +27,20 @@ _LARGEST_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What an operation works with: the database, and the list its new events go to."""
+    """What an operation works with: the database, the list its new events go to, and who masks secrets in them."""
 
     db: sqlite3.Connection
     events: list[Event]
+    redactor: Redactor
+
+    def masked(self, mapping: Mapping[str, object]) -> tuple[Mapping[str, object], str]:
+        """The mapping and its JSON text; with a secret in it, a copy with masks in the place of secrets."""
+        text = encode_mapping(mapping)
+        if self.redactor.text(text) == text:  # one look at the whole is cheaper than one at each text in it
+            return mapping, text
+        clean = self.redactor.value(decode_mapping(text))
+        assert isinstance(clean, dict)
+        return clean, encode_mapping(clean)
 
 
 @dataclass(slots=True)
@@ -51,12 +63,15 @@ class Writer:
     waits for it is cancelled: it may record something that was paid for.
     """
 
-    def __init__(self, path: Path | None, busy_timeout: float, publish: Callable[[Event], None]) -> None:
+    def __init__(
+        self, path: Path | None, busy_timeout: float, publish: Callable[[Event], None], redactor: Redactor
+    ) -> None:
         self.name = str(path or ":memory:")
         self._path = path
         self.commits = 0
         self._busy_timeout = busy_timeout
         self._publish = publish
+        self._redactor = redactor
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._closing = False
@@ -65,9 +80,11 @@ class Writer:
         self._memory: sqlite3.Connection | None = None
 
     @classmethod
-    async def start(cls, path: Path | None, busy_timeout: float, publish: Callable[[Event], None]) -> Writer:
+    async def start(
+        cls, path: Path | None, busy_timeout: float, publish: Callable[[Event], None], redactor: Redactor
+    ) -> Writer:
         """Open the database (None: in memory) in a new thread. Raises what `open_database` raises."""
-        writer = cls(path, busy_timeout, publish)
+        writer = cls(path, busy_timeout, publish, redactor)
         if path is None:
             writer._memory = open_database(None, busy_timeout)
             return writer
@@ -135,7 +152,7 @@ class Writer:
         return entry is not None
 
     def _execute(self, db: sqlite3.Connection, batch: list[_Task]) -> list[Event]:
-        turn = Turn(db, [])
+        turn = Turn(db, [], self._redactor)
         try:
             if not any(task.writes for task in batch):
                 for task in batch:

@@ -1,11 +1,12 @@
-"""The guarded way in for files: links judged and pinned, limits kept, cuts mended, types checked, streamed to the store."""
+"""The guarded way in: links judged and pinned, limits kept; files' cuts mended, types checked, streamed to the store."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from callsheet.errors import (
     ProviderTimeoutError,
     Sent,
 )
-from callsheet.http import HttpLimits, HttpStream
+from callsheet.http import HttpLimits, HttpStream, ServerSentEvent
+from callsheet.reply_errors import retry_after
 from callsheet.transfer.endpoint import Endpoint, Origin, header_lines
 from callsheet.transfer.pool import ConnectionPool
 from callsheet.transfer.signatures import HEAD, true_type
@@ -27,10 +29,13 @@ from callsheet.transfer.signatures import HEAD, true_type
 if TYPE_CHECKING:
     from callsheet.transfer.exchange import Exchange
     from callsheet.transfer.links import Link
+    from callsheet.transfer.replies import IncomingReply
 
-__all__ = ["DOWNLOAD_LIMITS", "GuardedTransfer"]
+__all__ = ["DOWNLOAD_LIMITS", "EVENT_LIMITS", "GuardedTransfer"]
 
 DOWNLOAD_LIMITS = HttpLimits(connect=10.0, read=60.0, total=1800.0, max_bytes=4 << 30)
+EVENT_LIMITS = HttpLimits(connect=10.0, read=120.0, total=1800.0, max_bytes=64 << 20)
+"""`read` is short for a model that starts slowly: a silent stream costs nothing, since its job is polled then."""
 MOST_REDIRECTS = 5
 MOST_CUTS = 4
 """How often a file that was cut is continued."""
@@ -76,7 +81,37 @@ class GuardedTransfer:
                 error.sent = Sent.UNKNOWN
             raise
 
-    def exchange(self, link: Link, headers: Mapping[str, str], limits: HttpLimits) -> Exchange:
+    async def events(self, url: str, *, headers: Mapping[str, str] | None = None) -> AsyncGenerator[ServerSentEvent]:
+        """The events behind a link of the provider's answer; `headers` (its key) go to the configured origin alone."""
+        from callsheet.transfer.links import Link
+
+        def asked(link: Link) -> dict[str, str]:
+            return {**(headers or {} if link.own else {}), "accept": "text/event-stream", "cache-control": "no-store"}
+
+        async with self.opened(Link.of(url, self.own()), asked, EVENT_LIMITS) as (link, reply):
+            _check_whole(reply.status, reply.headers, link.shown, "no events")
+            async with aclosing(reply.events()) as events:
+                async for event in events:
+                    yield event
+
+    @asynccontextmanager
+    async def opened(
+        self, link: Link, headers: Callable[[Link], Mapping[str, str]], limits: HttpLimits
+    ) -> AsyncIterator[tuple[Link, IncomingReply]]:
+        """The reply to a GET of this link, over redirects, and the link that gave it."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limits.total
+        for _ in range(MOST_REDIRECTS + 1):
+            left = replace(limits, total=max(end - loop.time(), 0.001))
+            async with self._exchange(link, headers(link), left) as reply:
+                if reply.status not in _REDIRECTS:
+                    yield link, reply
+                    return
+                link = link.redirected(reply.headers.get("location", ""), self.own())
+        message = f"the provider's link {link.shown} is not fetched: more than {MOST_REDIRECTS} redirects"
+        raise MalformedOutputError(message, retryable=False)
+
+    def _exchange(self, link: Link, headers: Mapping[str, str], limits: HttpLimits) -> Exchange:
         """A GET of this link: by the endpoint's connections for the provider's origin, else by guarded ones."""
         from callsheet.transfer.exchange import Exchange
 
@@ -148,33 +183,24 @@ class _Fetch:
             return
 
     async def _once(self) -> AsyncGenerator[bytes]:
-        for _ in range(MOST_REDIRECTS + 1):
-            headers = dict(self._headers) if self._link.own else {}
-            if self._got:
-                headers |= {"range": f"bytes={self._got}-", "if-range": self._validator}
-            left = max(self._end - asyncio.get_running_loop().time(), 0.001)
-            limits = replace(self._limits, total=left, max_bytes=self._limits.max_bytes - self._got)
-            async with self._transfer.exchange(self._link, headers, limits) as reply:
-                if reply.status in _REDIRECTS:
-                    self._link = self._link.redirected(reply.headers.get("location", ""), self._transfer.own())
-                    continue
-                self._check(reply.status, reply.headers)
-                async with aclosing(reply.pieces()) as pieces:
-                    async for piece in pieces:
-                        yield piece
-                return
-        message = f"the provider's link {self.shown} is not fetched: more than {MOST_REDIRECTS} redirects"
-        raise MalformedOutputError(message, retryable=False)
+        left = max(self._end - asyncio.get_running_loop().time(), 0.001)
+        limits = replace(self._limits, total=left, max_bytes=self._limits.max_bytes - self._got)
+        async with self._transfer.opened(self._link, self._asked, limits) as (self._link, reply):
+            self._check(reply.status, reply.headers)
+            async with aclosing(reply.pieces()) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    def _asked(self, link: Link) -> dict[str, str]:
+        headers = dict(self._headers) if link.own else {}
+        rest = {"range": f"bytes={self._got}-", "if-range": self._validator} if self._got else {}
+        return {**headers, **rest}
 
     def _check(self, status: int, headers: Mapping[str, str]) -> None:
-        if status in _PASSING:
-            raise OverloadedError(f"{self.shown}: the server answered {status}", sent=Sent.UNKNOWN, status_code=status)
-        if self._got:
+        if self._got and status not in _PASSING:
             self._check_rest(status, headers)
             return
-        if status != 200:
-            message = f"{self.shown}: the server answered {status} and gives no file (links of providers expire)"
-            raise MalformedOutputError(message, status_code=status)
+        _check_whole(status, headers, self.shown, "no file")
         self.declared = headers.get("content-type", "")
         etag = headers.get("etag", "")
         strong = etag if etag.startswith('"') else headers.get("last-modified", "")
@@ -187,6 +213,16 @@ class _Fetch:
             message = f"{self.shown}: it was cut after {self._got:,} bytes, and the server does not continue it"
             raise MalformedOutputError(message, sent=Sent.UNKNOWN, status_code=status)
         self._whole = int(found[3]) if found[3] != "*" else None
+
+
+def _check_whole(status: int, headers: Mapping[str, str], shown: str, lacking: str) -> None:
+    if status in _PASSING:
+        wait = retry_after(headers, time.time())
+        message = f"{shown}: the server answered {status}"
+        raise OverloadedError(message, sent=Sent.UNKNOWN, status_code=status, retry_after=wait)
+    if status != 200:
+        message = f"{shown}: the server answered {status} and gives {lacking} (links of providers expire)"
+        raise MalformedOutputError(message, status_code=status)
 
 
 async def _chained(head: bytes, rest: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:

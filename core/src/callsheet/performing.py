@@ -1,0 +1,241 @@
+"""Performing a job: what is paid for already, else its models in order, each in its time, with its retries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from callsheet.deadlines import earliest, share
+from callsheet.errors import CallsheetError, PluginError, ProviderError, ProviderTimeoutError, Sent
+from callsheet.fallback import changed_outputs, may_fall_back, told_of
+from callsheet.jobs import AbortOutcome, CallWarning, JobResult
+from callsheet.middleware import Middleware
+from callsheet.pay_once import Paid, PayOnce, StillRunningError, Ticket, UnknownOutcomeError
+from callsheet.preparation import PreparedCall
+from callsheet.result_check import has_all_files
+from callsheet.retrying import Retrying
+from callsheet.services import Services
+
+__all__ = ["Course", "Performance", "Performed", "Performer", "Turn"]
+
+COLLECT_SECONDS = 60.0
+"""How long the result of a job is waited for that had finished when its deadline had it stopped."""
+
+Asks = Callable[[PreparedCall, tuple[CallWarning, ...]], Ticket]
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A job to perform: its `calls`, primary first, each with its sample (None: a fresh one).
+
+    `ticket` says who asks for one of them, given what is to be told beside its result. With `known`, the result of any
+    of the calls is looked for first. `until` is by the event loop's clock. `restart` lets a stream begin anew with the
+    next model after a part of its text was given away.
+    """
+
+    calls: Sequence[tuple[PreparedCall, int | None]]
+    ticket: Asks
+    warnings: tuple[CallWarning, ...] = ()
+    known: bool = False
+    until: float | None = None
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """The call that gave the result, and what is to be told beside it."""
+
+    call: PreparedCall
+    paid: Paid
+    warnings: tuple[CallWarning, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One model choice that is on; `until` is by the event loop's clock."""
+
+    call: PreparedCall
+    sample: int
+    ticket: Ticket
+    until: float | None
+    last: bool
+
+    @property
+    def insists(self) -> bool:
+        """True when the next model is asked although this one may be paid, too."""
+        return not self.last and self.ticket.insists(self.call.job.operation)
+
+
+class Course:
+    """One job's way along its calls."""
+
+    def __init__(self, services: Services, pay_once: PayOnce, performance: Performance) -> None:
+        self._services = services
+        self._pay_once = pay_once
+        self._asked = performance
+        self._number = 0
+        self._until = performance.until
+        self.warnings = performance.warnings
+        self.trace = services.telemetry.job(performance.calls[0][0].job)
+        seconds = services.policies.deadlines.job
+        if seconds is not None:
+            self._until = earliest(performance.until, asyncio.get_running_loop().time() + seconds)
+
+    async def turn(self) -> Turn:
+        """The call that is on."""
+        call, sample = self._asked.calls[self._number]
+        left = len(self._asked.calls) - self._number
+        if sample is None:
+            sample = (await self._pay_once.fresh.take(call))[0]
+        until = None
+        if self._until is not None:
+            until = share(asyncio.get_running_loop().time(), self._until, left)
+        ticket = self._asked.ticket(call, self.warnings)
+        if not call.bound.simulated:
+            policies, operation = self._services.policies, call.job.operation
+            policy = policies.retry(call.bound.rate_key)
+            ticket.retrying = Retrying(policy, operation, self._services.clock, self._services.chance, until)
+            ticket.attempt = policies.deadlines.attempt
+        return Turn(call, sample, ticket, until, last=left == 1)
+
+    def done(self, performed: Performed) -> Performed:
+        """The end of the way."""
+        self.trace.tell(ref=str(performed.call.job.ref), reused=performed.paid.reused)
+        return performed
+
+    def failed(self, turn: Turn, error: ProviderError) -> None:
+        """Go on to the next call. Raises the error when there is none, or none may be asked."""
+        if turn.last or not may_fall_back(error, insists=turn.insists):
+            raise error
+        self._number += 1
+        following = self._asked.calls[self._number][0]
+        told = told_of(error, str(turn.call.job.ref), str(following.job.ref))
+        text = self._services.redactor.text(told.message)
+        changed = changed_outputs(turn.call.request, following.request)
+        self.warnings = (*self.warnings, replace(told, message=text), *changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Performs jobs. One for an open project."""
+
+    services: Services
+    pay_once: PayOnce
+
+    def course(self, performance: Performance) -> Course:
+        """A job's way along its calls, for who takes it step by step."""
+        return Course(self.services, self.pay_once, performance)
+
+    async def perform(self, performance: Performance) -> Performed:
+        """The result of the job. Raises what the last call that was asked raised.
+
+        A call that is not done in time is aborted at its provider first, and ends with ProviderTimeoutError; it goes on as
+        StillRunningError where nobody could stop it, as UnknownOutcomeError where nobody knows whether it was accepted.
+        """
+        course = self.course(performance)
+        with course.trace:
+            return course.done(await self._performed(performance, course))
+
+    async def _performed(self, performance: Performance, course: Course) -> Performed:
+        if performance.known:
+            known = await self._known(performance)
+            if known is not None:
+                return known
+        while True:
+            turn = await course.turn()
+            try:
+                paid = await self.paid(turn)
+            except ProviderError as error:
+                course.failed(turn, error)
+            else:
+                return Performed(turn.call, paid, course.warnings)
+
+    async def paid(self, turn: Turn) -> Paid:
+        """The result of the call that is on, in its time, with the middleware around it."""
+        if turn.until is None:
+            return await self._chained(turn)
+        try:
+            async with asyncio.timeout_at(turn.until) as scope:
+                return await self._chained(turn)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise CallsheetError(f"{turn.call.job.id}: {type(error).__name__}: {error}") from error
+            if turn.ticket.aborted is AbortOutcome.ALREADY_FINISHED:
+                return await self._collected(turn)
+            raise _overdue(turn) from error
+
+    def guards(self, call: PreparedCall) -> bool:
+        """True when middleware stands around this call."""
+        return not call.bound.simulated and bool(self.services.host.middleware)
+
+    async def _known(self, performance: Performance) -> Performed | None:
+        """The result of the first of the calls that is paid for already."""
+        calls = [(call, sample, call.key(sample)) for call, sample in performance.calls if sample is not None]
+        records = await self.services.ledger.get_many([key for _, _, key in calls])
+        for call, sample, key in calls:
+            record = records.get(key)
+            if record is not None and record.result is not None and has_all_files(record.result, self.services.blobs):
+                paid = Paid(key, sample, record.result, reused=True, attempts=0)
+                return Performed(call, paid, performance.warnings)
+        return None
+
+    async def _chained(self, turn: Turn) -> Paid:
+        if not self.guards(turn.call):
+            return await self.pay_once.perform(turn.call, turn.sample, turn.ticket)
+        ended: list[Paid] = []
+
+        async def pay() -> JobResult:
+            ended[:] = [await self.pay_once.perform(turn.call, turn.sample, turn.ticket)]
+            return ended[0].result
+
+        proceed = pay
+        for each in reversed(self.services.host.middleware):
+            proceed = partial(_around, each, turn.call, proceed)
+        result = await proceed()
+        if not ended or result.artifacts != ended[0].result.artifacts:
+            raise PluginError(f"{turn.call.job.id}: middleware gave another result than the call")
+        return replace(ended[0], result=result)
+
+    async def _collected(self, turn: Turn) -> Paid:
+        """The result of a job that had finished when it was to be stopped: it is paid for."""
+        turn.ticket.reuse = True  # what is on record by now, also where no records are kept else
+        if await self.services.ledger.get(turn.call.key(turn.sample)) is None:
+            raise _overdue(turn)
+        try:
+            async with asyncio.timeout(COLLECT_SECONDS):
+                return await self.pay_once.perform(turn.call, turn.sample, turn.ticket)
+        except TimeoutError as error:
+            raise _overdue(turn) from error
+
+
+async def _around(middleware: Middleware, call: PreparedCall, proceed: Callable[[], object]) -> JobResult:
+    who = getattr(middleware, "__qualname__", type(middleware).__qualname__)
+    try:
+        result = await middleware(call.job, call.request, proceed)  # type: ignore[arg-type]
+    except CallsheetError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{call.job.id}: the middleware {who} fails: {type(error).__name__}: {error}") from error
+    if not isinstance(result, JobResult):
+        raise PluginError(f"{call.job.id}: the middleware {who} gave a {type(result).__name__} and not a JobResult")
+    return result
+
+
+def _overdue(turn: Turn) -> ProviderError:
+    """What a call ended with that was not done in time, by how far it had got."""
+    ticket, job, ref = turn.ticket, turn.call.job, str(turn.call.job.ref)
+    late = f"{job.id}: {ref} was not done before its deadline"
+    if ticket.aborted is AbortOutcome.STOPPED:
+        return ProviderTimeoutError(f"{late}; the provider stopped it", sent=Sent.FINISHED, ref=ref)
+    if ticket.sent is not Sent.UNKNOWN:
+        return ProviderTimeoutError(f"{late}; nothing was under way", sent=ticket.sent, ref=ref)
+    if turn.insists:
+        return ProviderTimeoutError(f"{late}, and may be paid for all the same", sent=Sent.UNKNOWN, ref=ref)
+    if ticket.job_id:
+        goes_on = (
+            f"the job {ticket.job_id} is still with the provider: `callsheet resume {ticket.run or ticket.job_id}`"
+        )
+        return StillRunningError(f"{late}; {goes_on} asks again", ref=ref)
+    return UnknownOutcomeError(f"{late}, and nobody knows whether it was accepted", ref=ref)
