@@ -1,4 +1,4 @@
-"""All tests: nothing is read from or written into the user's own cache and state."""
+"""All tests: nothing is read from or written into the user's own cache, configuration and state."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def _folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A user's cache and state folder for this run, for processes that tests start, too; no installed plugin is news."""
-    cache, state = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("state")
+    """Folders of a user for this run, for processes that tests start, too; no installed plugin is news."""
+    cache, config, state = (tmp_path_factory.mktemp(name) for name in ("cache", "config", "state"))
     seen = {found.dist.name.lower(): found.dist.version for found in entry_points(group="callsheet") if found.dist}
     (state / "callsheet").mkdir()
     (state / "callsheet" / "plugins-seen.json").write_text(json.dumps(seen))
-    with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(cache), XDG_STATE_HOME=str(state)):
+    folders = {"XDG_CACHE_HOME": str(cache), "XDG_CONFIG_HOME": str(config), "XDG_STATE_HOME": str(state)}
+    with mock.patch.dict(os.environ, folders):
         yield

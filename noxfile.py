@@ -182,6 +182,13 @@ def live(session: nox.Session) -> None:
     session.run("pytest", "-q", "tests/live", *session.posargs)
 
 
+@nox.session(python="3.11", default=False)
+def corpus(session: nox.Session) -> None:
+    """Rows of real models, from the descriptions in a folder (see tests/corpus/documents.py), each called mocked."""
+    install_workspace(session)
+    session.run("python", "tests/corpus", *session.posargs)
+
+
 @nox.session(venv_backend="none", default=False)
 def full(session: nox.Session) -> None:
     """Everything, on every Python."""

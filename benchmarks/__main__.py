@@ -12,13 +12,14 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import blobs, calls, engine, ledger, mocked, startup, transfer, waiting
+from benchmarks import blobs, calls, engine, gates, ledger, mocked, predictions, startup, telemetry, transfer, waiting
 from benchmarks.measuring import Figure
 
 LIBRARIES = (
     "callsheet",
     "callsheet-mock",
     "callsheet-openai",
+    "callsheet-replicate",
     "httpx2",
     "openai",
     "pydantic",
@@ -39,7 +40,10 @@ def _parts(*, large: bool) -> dict[str, Callable[[], Iterator[Figure]]]:
         "blobs": blobs.figures,
         "transfer": transfer.figures,
         "mocked": mocked.figures,
+        "telemetry": telemetry.figures,
+        "gates": gates.figures,
         "calls": calls.figures,
+        "predictions": partial(predictions.figures, large=large),
     }
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.fast_server import CHUNKS
-from benchmarks.measuring import ROOT, Clock, Figure, limit, module_child
+from benchmarks.measuring import Clock, Figure, limit, module_child, server
 from callsheet.client import Client
 from callsheet.models import ModelInfo, Operation
 from callsheet.project import Project
@@ -32,17 +31,6 @@ LANES = 64
 ROUNDS = 7
 
 Call = Callable[[], Awaitable[object]]
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.fast_server"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
-        finally:
-            process.terminate()
 
 
 def _expect(text: str | None) -> None:
@@ -149,7 +137,7 @@ async def measure(wire: str, what: str) -> dict[str, list[float]]:
     """CPU seconds a call (or a chunk) of each way, round by round."""
     taken: dict[str, list[float]] = {name: [] for name in WAYS}
     async with AsyncExitStack() as exits:
-        url = exits.enter_context(_server())
+        url = exits.enter_context(server("fast_server"))
         ways = {name: await make(url, wire, exits) for name, make in WAYS.items()}
         for number in range(ROUNDS + 1):
             for name, (call, stream) in ways.items():

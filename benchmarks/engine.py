@@ -62,7 +62,7 @@ async def scheduling(jobs: int, sheet: str) -> dict[str, float]:
         sheet="",
         expansion=expansion,
         preparer=nothing,
-        pay_once=nothing,
+        performer=nothing,
         services=nothing,
         options=RunOptions(64),
         pinned={},

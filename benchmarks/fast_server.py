@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 
-__all__ = ["CHUNKS", "main"]
+__all__ = ["CHUNKS", "serve", "whole_answer"]
 
 CHUNKS = 2_000
 TEXT = "Lava is rock that has become so hot that it flows like honey. " * 8
@@ -59,7 +60,8 @@ def _chat_events() -> bytes:
     return b"".join(f"data: {json.dumps(e)}\n\n".encode() for e in events) + b"data: [DONE]\n\n"
 
 
-def _answer(body: bytes, media_type: str) -> bytes:
+def whole_answer(body: bytes, media_type: str = "application/json") -> bytes:
+    """A reply as it goes over the wire."""
     head = (
         f"HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ncontent-length: {len(body)}\r\nx-request-id: req_1\r\n\r\n"
     )
@@ -67,15 +69,20 @@ def _answer(body: bytes, media_type: str) -> bytes:
 
 
 ANSWERS = {
-    (b"/v1/responses", False): _answer(json.dumps(_response("completed", TEXT)).encode(), "application/json"),
-    (b"/v1/responses", True): _answer(_response_events(), "text/event-stream"),
-    (b"/v1/chat/completions", False): _answer(json.dumps(_completion()).encode(), "application/json"),
-    (b"/v1/chat/completions", True): _answer(_chat_events(), "text/event-stream"),
+    (b"/v1/responses", False): whole_answer(json.dumps(_response("completed", TEXT)).encode()),
+    (b"/v1/responses", True): whole_answer(_response_events(), "text/event-stream"),
+    (b"/v1/chat/completions", False): whole_answer(json.dumps(_completion()).encode()),
+    (b"/v1/chat/completions", True): whole_answer(_chat_events(), "text/event-stream"),
 }
 
 
+def _told(method: bytes, path: bytes, body: bytes) -> bytes:  # noqa: ARG001
+    return ANSWERS[path, b'"stream":true' in body.replace(b" ", b"")]
+
+
 class _Connection(asyncio.Protocol):
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[bytes, bytes, bytes], bytes]) -> None:
+        self._answer = answer
         self._data = b""
         self._transport: asyncio.Transport | None = None
 
@@ -86,18 +93,18 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._data += data
         while (end := self._data.find(b"\r\n\r\n")) >= 0:
-            head = self._data[:end].lower()
-            length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+            head = self._data[:end]
+            length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
             if len(self._data) < end + 4 + length:
                 return
             body, self._data = self._data[end + 4 : end + 4 + length], self._data[end + 4 + length :]
-            streams = b'"stream":true' in body.replace(b" ", b"")
+            method, path, _ = head.split(b" ", 2)
             assert self._transport is not None
-            self._transport.write(ANSWERS[head.split(b" ", 2)[1], streams])
+            self._transport.write(self._answer(method, path, body))
 
 
-async def main() -> None:
-    """Listen on a free port and print it; end with stdin.
+async def serve(answer: Callable[[bytes, bytes, bytes], bytes]) -> None:
+    """Listen on a free port and print it; answer by method, path and body; end with stdin.
 
     Never sleeps: to wake a process on an idle processor is dear on a virtual machine, and whoever sends is charged for it.
     """
@@ -107,10 +114,10 @@ async def main() -> None:
         loop.call_soon(spin)
 
     spin()
-    server = await loop.create_server(_Connection, "127.0.0.1", 0)
+    server = await loop.create_server(lambda: _Connection(answer), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve(_told))

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["Figure", "Spent", "child", "cpu_of", "limit", "module_child"]
+__all__ = ["Figure", "Spent", "child", "cpu_of", "limit", "module_child", "server"]
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 5
@@ -68,6 +69,18 @@ def module_child(module: str, *args: object) -> Any:
     """The JSON that `python -m benchmarks.<module> args` prints: a measurement in a process of its own."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, args)]
     return json.loads(child(command, cwd=ROOT).output.splitlines()[-1])
+
+
+@contextmanager
+def server(module: str, *args: object) -> Iterator[str]:
+    """The base URL of `python -m benchmarks.<module> args`, a server that prints its port, for as long as the block runs."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, args)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+        finally:
+            process.terminate()
 
 
 def cpu_of(commands: Mapping[str, Callable[[], Spent]], rounds: int = ROUNDS) -> dict[str, float]:

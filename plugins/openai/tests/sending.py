@@ -107,6 +107,9 @@ def context_of(job: Job, files: Files) -> JobContext:
     async def accepted(_request_id: str) -> None:
         """Nobody records it."""
 
+    async def taken(_job_id: str) -> bool:
+        return False
+
     scope = SecretScope(MappingSecrets({"OPENAI_API_KEY": KEY}), Redactor(), ("OPENAI_API_KEY",), "callsheet-openai")
     return JobContext(
         job=job,
@@ -119,11 +122,12 @@ def context_of(job: Job, files: Files) -> JobContext:
         files=files,
         http=_Catching(),
         transfer=None,
-        log=library_log(),
+        log=library_log(Redactor()),
         workspace=Path("unused"),
         clock=lambda: 1_800_000_000.0,
         accepted=accepted,
         store=None,
+        taken=taken,
     )
 
 

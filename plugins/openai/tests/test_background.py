@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from openai_counterpart import stage
 from openai_counterpart.answers import Answer
@@ -51,7 +53,7 @@ async def test_without_the_option(server, opened):
     async with opened() as client:
         job = stage.job("gpt-5", "", prompt="Think")
         assert isinstance(await WIRE.submit(WIRE.prepare(job), stage.context(client, job)), JobResult)
-    assert len(server.seen) == 1
+    assert len(server.journal) == 1
 
 
 async def test_receipt_alone(server, opened):
@@ -107,7 +109,7 @@ async def test_failed(server, opened, failing, error):
         with pytest.raises(error, match=failing[1]) as caught:
             await client.call("openai:gpt-5", prompt="Think", options=BACKGROUND)
     assert caught.value.sent is Sent.FINISHED
-    assert len(server.seen) <= 4
+    assert len(server.journal) <= 4
 
 
 async def test_gone(server, opened):
@@ -133,10 +135,7 @@ async def test_stream_records_its_id(server, opened):
 
         async with opened() as client:
             job = stage.job("gpt-5", "", options, prompt="Think")
-            bound = client.runtime.registry.resolve(job.ref, job.operation)
-            context = client.runtime.services.context(
-                bound, job, key="k", request_digest="d", sample=0, attempt=1, accepted=accepted
-            )
+            context = replace(stage.context(client, job), accepted=accepted)
             events = [event async for event in WIRE.stream(WIRE.prepare(job), context)]
         assert isinstance(events[-1], StreamFinished)
         assert len(recorded) == wanted

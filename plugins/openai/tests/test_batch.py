@@ -101,7 +101,7 @@ async def test_requests_become_a_file_and_a_batch(server, opened):
         "completion_window": "24h",
         "metadata": {"callsheet_key": KEY},
     }
-    assert (desk.receipt.key, desk.receipt.origin) == (KEY, "openai")
+    assert desk.receipt.key == KEY
     assert batch.is_batch(desk.receipt)
 
 
@@ -167,7 +167,7 @@ async def test_a_batch_is_cancelled_once(server, opened, done):
         assert await desk.over() is (RemoteState.SUCCEEDED if done else RemoteState.CANCELLED)
         again = await desk.handler.abort(desk.receipt, desk.context)
         assert again is (AbortOutcome.UNKNOWN if done else AbortOutcome.STOPPED)
-    assert len([seen for seen in server.seen if seen.path.endswith("/cancel")]) == 2
+    assert len([seen for seen in server.journal if seen.path.endswith("/cancel")]) == 2
 
 
 async def test_a_batch_that_is_over_is_not_cancelled(server, opened):
@@ -248,7 +248,7 @@ async def test_a_lost_receipt_is_found_by_our_key(server, opened):
         stranger = context(client, job(MODEL, text="x"), "d" * 64)
         assert await old.handler.find_batch(0.0, stranger) is None
     assert late is None
-    assert len([seen for seen in server.seen if seen.path == "/batches" and seen.method == "GET"]) == 5
+    assert len([seen for seen in server.journal if seen.path == "/batches" and seen.method == "GET"]) == 5
 
 
 async def test_images_and_verdicts_come_by_batch_too(server, opened):
@@ -271,7 +271,7 @@ async def test_a_file_over_the_limit_is_not_uploaded(opened, server, monkeypatch
         with pytest.raises(InvalidRequestError, match="500") as caught:
             await Desk(client, server, MODEL, {"text": "a" * 500}).submit()
     assert caught.value.sent is Sent.NOT_SENT
-    assert server.seen == []
+    assert server.journal == []
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ async def test_an_upload_that_fails_was_no_batch(server, opened, faults, error, 
         with pytest.raises(error) as caught:
             await Desk(client, server, MODEL, {"text": "a"}).submit()
     assert caught.value.sent is sent
-    assert [seen.path for seen in server.seen] == ["/files"]
+    assert [seen.path for seen in server.journal] == ["/files"]
 
 
 @pytest.mark.parametrize(("path", "sent"), [("/files", Sent.REJECTED), ("/batches", Sent.UNKNOWN)])
@@ -305,7 +305,7 @@ async def test_an_answer_without_an_id_is_malformed(server, opened, path, sent):
 
 async def test_a_batch_whose_start_is_not_answered_is_unknown(server, opened):
     """It may run: the receipt is looked for, never guessed."""
-    server.fail(Fault(size=None), Fault(reset="after"))
+    server.fail(Fault(), Fault(reset="after"))
     async with opened() as client:
         desk = Desk(client, server, MODEL, {"text": "a"})
         with pytest.raises(ConnectionFailedError) as caught:
@@ -318,7 +318,7 @@ async def test_a_cut_file_of_results_is_collected_again(server, opened):
     async with opened() as client:
         desk = await Desk(client, server, MODEL, *({"text": word} for word in "abc")).submit()
         await desk.over()
-        server.fail(Fault(size=None), Fault(size=900, abrupt=True))
+        server.fail(Fault(), Fault(size=900, abrupt=True))
         with pytest.raises(ConnectionFailedError):
             await desk.ended()
         assert sorted(await desk.ended()) == [0, 1, 2]
@@ -496,4 +496,4 @@ async def test_a_start_that_is_not_answered_is_looked_for(server, opened):
         results = await client.batch(f"openai:{MODEL}", [{"text": "a"}, {"text": "b"}])
     assert all(isinstance(result, JobResult) for result in results)
     assert [seen.path for seen in server.paid] == ["/files", "/batches"]
-    assert next(seen.path for seen in server.seen if seen.method == "GET") == "/batches"
+    assert next(seen.path for seen in server.journal if seen.method == "GET") == "/batches"

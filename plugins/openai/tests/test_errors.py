@@ -66,7 +66,7 @@ async def test_table(server, opened, model, said, meant):
     told = "".join(traceback.format_exception(caught.value))
     assert KEY not in f"{told}{error!r}{error.user_message}{error.raw}"
     assert error.prompt == (wanted.inputs.prompt if kind is K.CONTENT_REJECTED else "")
-    assert len(server.seen) == 1
+    assert len(server.journal) == 1
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ async def test_partial_images_come_before_the_result(server, opened, edit):
 @pytest.mark.parametrize("cut", [0, 1, 2])
 async def test_a_stream_that_ends_early_is_an_error(server, opened, cut):
     """Without its completed event no stream of images is a success."""
-    server.fail(Fault(events=cut))
+    server.fail(Fault(events=cut, clean=True))
     async with opened() as client:
         wanted = job("gpt-image-2", prompt="a", options={"partial_images": 2})
         images = handler("image.generate")

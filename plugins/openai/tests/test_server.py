@@ -71,7 +71,7 @@ def test_a_transcription_comes_in_the_asked_form(server, http, kind):
     reply = http.post("/audio/transcriptions", data=data, files={"file": ("a.wav", b"RIFF", "audio/wav")})
     assert reply.status_code == 200
     assert "mountain" in reply.text
-    assert [part.name for part in server.seen[0].parts].count("timestamp_granularities[]") == 2
+    assert [part.name for part in server.journal[0].parts].count("timestamp_granularities[]") == 2
 
 
 @pytest.mark.parametrize("kind", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
@@ -181,6 +181,7 @@ def test_the_document_objects_to_what_it_does_not_know():
         server.api.scripted["/embeddings"] = {"object": "list", "data": []}
         http.post("/embeddings", json={"model": "m", "input": "x"})
         found = "\n".join(server.problems)
+        server.problems.clear()
     for part in ("reasoning", "temprature", "sped", "lmit", "/nowhere", '"model" is a required property'):
         assert part in found
 
@@ -189,7 +190,7 @@ def test_a_wrong_key_is_refused(server, http):
     """401 with the vendor's envelope."""
     reply = http.post("/responses", json=HELLO, headers={"authorization": "Bearer sk-other"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (401, "invalid_api_key")
-    assert server.seen[0].headers["authorization"] == "Bearer sk-other"
+    assert server.journal[0].headers["authorization"] == "Bearer sk-other"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,9 @@ def test_faults_of_the_connection(server, http, fault, error):
 
 def test_faults_of_the_reply(server, http):
     """A status with headers, a stream that ends early, and one with a broken event."""
-    server.fail(refusal(429, code="rate_limit_exceeded", retry_after="3"), Fault(events=3), Fault(malformed=2))
+    server.fail(
+        refusal(429, code="rate_limit_exceeded", retry_after="3"), Fault(events=3, clean=True), Fault(malformed=2)
+    )
     assert http.post("/responses", json=HELLO).headers["retry-after"] == "3"
     assert len(events(http.post("/responses", json={**HELLO, "stream": True}).text)) == 3
     with pytest.raises(ValueError):

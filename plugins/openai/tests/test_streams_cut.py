@@ -89,7 +89,7 @@ async def test_a_cut_at_every_event_is_an_error_with_the_text_so_far(server, ope
     """Before its terminal event no stream is a success, whether it ends cleanly or by a reset."""
     ref, answer, place, abrupt = cut
     server.api.answers.append(answer)
-    server.fail(Fault(events=place, abrupt=abrupt))
+    server.fail(Fault(events=place, abrupt=abrupt, clean=not abrupt))
     async with opened() as client:
         events, error = await read(client, ref)
         assert error is not None
@@ -101,7 +101,7 @@ async def test_a_cut_at_every_event_is_an_error_with_the_text_so_far(server, ope
         assert expected.startswith(text) if abrupt else text == expected
         assert partial_of(error) == text
     assert states(tmp_path) == {"unknown"}
-    assert len(server.seen) == 1
+    assert len(server.journal) == 1
 
 
 @pytest.mark.parametrize(("ref", "answer", "place"), PLACES)
@@ -123,7 +123,7 @@ async def test_a_malformed_event_at_every_place_is_an_error(server, opened, ref,
 async def test_a_cut_inside_of_an_event_is_an_error(server, opened, ref, size):
     """Half an event counts for nothing."""
     server.api.answers.append(ANSWER)
-    server.fail(Fault(size=size))
+    server.fail(Fault(size=size, clean=True))
     async with opened() as client:
         events, error = await read(client, ref)
     assert error is not None

@@ -36,7 +36,7 @@ async def test_text(server, opened, ref, path):
     server.api.answers.append(Answer("Lava.", cached=3))
     async with opened() as client:
         result = await client.call(ref, prompt="What is it?")
-    assert [(each.method, each.path) for each in server.seen] == [("POST", path)]
+    assert [(each.method, each.path) for each in server.journal] == [("POST", path)]
     assert result.artifacts[0].text == "Lava."
     assert result.finish == "stop"
     assert result.usage.cached_tokens == 3
@@ -128,7 +128,7 @@ async def test_tools_and_history(server, opened, ref):
         )
         second = await client.call(ref, messages=messages, options={"tools": [FUNCTION]})
     assert second.artifacts[0].text == "Deep."
-    sent = server.seen[-1].json
+    sent = server.journal[-1].json
     if ref == RESPONSES:
         assert isinstance(first.parts[0], ReasoningPart)
         kinds = [item.get("type", item.get("role")) for item in sent["input"]]
@@ -145,7 +145,7 @@ async def test_reused_result_keeps_its_parts(server, opened):
     async with opened() as client:
         first = await client.call(RESPONSES, **call)
         again = await client.call(RESPONSES, **call)
-    assert len(server.seen) == 1
+    assert len(server.journal) == 1
     assert again.parts == first.parts
 
 
@@ -173,8 +173,8 @@ async def test_model_without_a_row(server, opened):
         await client.call(
             "openai:gpt-99", operation="text.generate", prompt="Hello", temperature=0.5, options={"new_field": 1}
         )
-    assert server.seen[-1].path == "/responses"
-    body = server.seen[-1].json
+    assert server.journal[-1].path == "/responses"
+    body = server.journal[-1].json
     assert (body["model"], body["temperature"], body["new_field"]) == ("gpt-99", 0.5, 1)
     server.problems.clear()  # the document knows neither the model nor the field
 
@@ -185,7 +185,7 @@ async def test_warnings_are_told_once(server, opened):
         for _ in range(2):
             result = await client.call("openai:gpt-6-sol", prompt="Hi", seed=1, reuse=True)
             assert [warning.attribute for warning in result.warnings] == ["seed"]
-    assert len(server.seen) == 1
+    assert len(server.journal) == 1
 
 
 @pytest.mark.parametrize("ref", [RESPONSES, CHAT])
@@ -197,7 +197,7 @@ async def test_client_stream(server, opened, ref):
             "".join(event.text for event in events if isinstance(event, TextDelta))
             == events[-1].result.artifacts[0].text
         )
-        server.fail(Fault(events=6))
+        server.fail(Fault(events=6, clean=True))
         with pytest.raises(ProviderError) as caught:
             async for _ in client.stream(ref, prompt="What is it?", on_unknown="fail"):
                 pass

@@ -42,12 +42,12 @@ async def test_files_are_sent(server, opened):
         sound = await stage.stored(client, SOUND, "audio/mpeg")
         await client.call("openai:gpt-5", prompt="Look", images=[picture], files=[paper])
         await client.call("openai:gpt-audio", prompt="Listen", audio=sound)
-    content = server.seen[0].json["input"][0]["content"]
+    content = server.journal[0].json["input"][0]["content"]
     assert [content[1]["image_url"], content[2]["file_data"]] == [
         url("image/png", PIXEL),
         url("application/pdf", PAPER),
     ]
-    heard = server.seen[1].json["messages"][0]["content"][1]
+    heard = server.journal[1].json["messages"][0]["content"][1]
     assert heard["input_audio"] == {"data": base64.b64encode(SOUND).decode(), "format": "mp3"}
 
 
@@ -55,11 +55,11 @@ async def test_key(server, opened):
     """The key goes in one header of each request, and a missing one is told before anything is sent."""
     async with opened() as client:
         await client.call("openai:gpt-5", prompt="Hi")
-    assert server.seen[0].headers["authorization"] == f"Bearer {KEY}"
+    assert server.journal[0].headers["authorization"] == f"Bearer {KEY}"
     async with opened(key="") as client:
         with pytest.raises(ConfigError, match="export OPENAI_API_KEY"):
             await client.call("openai:gpt-5", prompt="Hi")
-    assert len(server.seen) == 1
+    assert len(server.journal) == 1
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ async def test_batch(server, opened, model, endpoint):
         receipt = await wire.submit_batch(items, context)
         assert (await wire.poll(receipt, context)).state is RemoteState.SUCCEEDED
         ended = await wire.collect_batch(receipt, items, context)
-    upload = next(each for each in server.seen if each.path == "/files")
+    upload = next(each for each in server.journal if each.path == "/files")
     lines = [json.loads(line) for line in upload.parts[-1].data.splitlines()]
     assert [(line["custom_id"], line["url"], line["body"]["model"]) for line in lines] == [
         (f"key-{number}", endpoint, model) for number in range(3)
@@ -103,8 +103,8 @@ async def test_compatible_vendor(server, opened):
         result = await client.call("near:gpt-4o", **call)
         events = [event async for event in client.stream("near:gpt-4o", **call)]
     assert result.artifacts == events[-1].result.artifacts == (TextArtifact("The mountain breathes out."),)
-    assert [each.path for each in server.seen] == ["/chat/completions"] * 2
-    assert server.seen[0].json == {
+    assert [each.path for each in server.journal] == ["/chat/completions"] * 2
+    assert server.journal[0].json == {
         "model": "gpt-4o",
         "messages": [{"role": "user", "content": "Hi"}],
         "max_tokens": 30,
@@ -117,4 +117,4 @@ async def test_compatible_vendor_without_a_key(server, opened):
     async with opened(settings=borrowed(server, "")) as client:
         result = await client.call("near:gpt-4o", operation="text.generate", prompt="Hi")
     assert result.artifacts == (TextArtifact("Free."),)
-    assert "authorization" not in server.seen[0].headers
+    assert "authorization" not in server.journal[0].headers

@@ -15,6 +15,7 @@ KNOWN = {
     "effort",
     "efforts",
     "long_context",
+    "max_output",
     "max_tokens",
     "reads",
     "refuses",

@@ -143,7 +143,7 @@ async def test_cut(server, opened, model, abrupt):
     server.api.answers += [Answer(chunks=2)] * 40
     async with opened() as client:
         for events in range(40):
-            server.fail(Fault(events=events, abrupt=abrupt))
+            server.fail(Fault(events=events, abrupt=abrupt, clean=not abrupt))
             came: list = []
             caught = await failure(streamed(client, model, into=came))
             if caught is None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from openai_counterpart import stage
 
-import callsheet_openai
 from callsheet.jobs import Job, ProviderRequest
 from callsheet.models import ModelInfo, ModelRef, Operation
 
 
-@cache
 def handler(wire: str):
     """The handler of a text wire."""
-    specs = callsheet_openai.callsheet_register_handlers()
-    (spec,) = (spec for spec in specs if spec.wire == wire)
-    return spec.factory()
+    return stage.STAGE.handler(wire)
 
 
 def open_job(wire: str, options: dict | None = None, *, data: dict | None = None, **attributes: object) -> Job:

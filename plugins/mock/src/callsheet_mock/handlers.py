@@ -163,6 +163,5 @@ def _receipt(
         request_digest=context.request_digest,
         expects=tuple(expects),
         created=created,
-        origin=PROVIDER,
         state=state,
     )
