@@ -189,7 +189,8 @@ async def test_200_jobs_that_begin_together_are_polled_evenly():
     await asyncio.gather(*tasks, return_exceptions=True)
     assert 200 <= seconds[0] <= 240  # the first ones do not know yet how many they are
     assert max(seconds[second] for second in range(1, 20)) <= 200
-    assert all(5 <= seconds[second] <= POLLS_A_SECOND for second in range(60, 600))
+    assert sum(seconds[second] for second in range(60, 600)) / 540 <= 1.05 * POLLS_A_SECOND
+    assert all(5 <= seconds[second] <= 2 * POLLS_A_SECOND for second in range(60, 600))  # chance moves each of them
     assert min(asked.values()) >= 50
     assert max(asked.values()) <= 80
 

@@ -19,7 +19,7 @@ __all__ = ["LONGEST_WISH", "POLLS_A_SECOND", "SHORTEST_WAIT", "RemoteWaiter", "l
 SHORTEST_WAIT = 0.1
 """For a plugin whose wish is to be asked again at once."""
 LONGEST_WISH = 60.0
-POLLS_A_SECOND = 40.0
+POLLS_A_SECOND = 20.0
 """One provider is asked no oftener, however many of its jobs are waited for: vendors count, and each poll takes CPU."""
 
 T = TypeVar("T")
