@@ -52,9 +52,11 @@ def test_a_schema_is_needed_too_unless_it_is_emulated():
 
 
 def test_what_the_first_model_leaves_out_as_well_is_no_reason():
-    """Nor is what only changes the look."""
+    """Nor is what only changes the look; what the first model does take, is one."""
     refuse_lacking(request("a", "image"), request("b", "image"))
     refuse_lacking(request("a"), request("b", "aspect_ratio", "seed", ""))
+    with pytest.raises(CapabilityUnsupportedError, match="takes no image, and"):
+        refuse_lacking(request("a", "aspect_ratio"), request("b", "image", "aspect_ratio"))
 
 
 def test_other_outputs_are_told():

@@ -10,6 +10,7 @@ from callsheet.artifacts import TextArtifact
 from callsheet.discovery import Discovery
 from callsheet.errors import OverloadedError, PluginError, ProviderError, Sent
 from callsheet.jobs import CallWarning, WarningKind
+from callsheet.pay_once import OnUnknown
 from callsheet.plugin import hookimpl
 from callsheet.plugin_host import PluginHost
 from callsheet.policies import Policies
@@ -36,10 +37,10 @@ class Watch:
 def watched(studio, fakes):
     """Open a client of the project with a plugin that has these middlewares."""
 
-    async def open_client(*middleware, provides=("middleware",)):
+    async def open_client(*middleware, provides=("middleware",), **more):
         top = {"provides": list(provides)}
         plugin = ("watch", Watch(*middleware), fakes.manifest("watch", top=top))
-        return await studio.open(host=PluginHost(Discovery(), extra=[*studio.extra(), plugin]))
+        return await studio.open(host=PluginHost(Discovery(), extra=[*studio.extra(), plugin]), **more)
 
     return open_client
 
@@ -104,6 +105,37 @@ async def test_it_may_add_warnings_and_not_exchange_artifacts(watched):
     async with await watched(forge) as client:
         with pytest.raises(PluginError, match="middleware gave another result than the call"):
             await client.call("acme:text", prompt="lava")
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_what_is_paid_for_is_not_paid_again_however_often_it_asks(watched, studio, durable):
+    """The second answer is the first one, also where no ledger keeps it."""
+
+    async def twice(_job, _request, proceed):
+        first = await proceed()
+        assert (await proceed()).artifacts == first.artifacts
+        return first
+
+    async with await watched(twice, durable=durable) as client:
+        await client.call("acme:text", prompt="lava")
+    assert studio.acme.sent == ["call"]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_what_may_be_paid_for_is_not_sent_again_however_often_it_asks(watched, studio, durable):
+    """Nobody knows what became of it: a second try is not the middleware's to decide."""
+
+    async def stubborn(_job, _request, proceed):
+        try:
+            return await proceed()
+        except ProviderError:
+            return await proceed()
+
+    studio.acme.script["call"] = [ProviderError("cut", sent=Sent.UNKNOWN)]
+    async with await watched(stubborn, durable=durable) as client:
+        with pytest.raises(ProviderError, match="cut"):
+            await client.call("acme:text", prompt="lava", on_unknown=OnUnknown.FAIL)
+    assert studio.acme.sent == ["call"]
 
 
 async def test_it_may_try_again(watched, studio):

@@ -68,26 +68,30 @@ CHILD = """
 import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid}")
-os.replace(sys.argv[1], sys.argv[2])
 child.wait()
 """
 
 
-def alive(pid: int) -> bool:
-    """True while a process runs; one that only waits to be buried does not."""
+async def ended(process: int) -> None:
+    """Until a process (by its file descriptor) runs no longer."""
+    over, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(process, over.set)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
+        await over.wait()
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
 
 
 @pytest.mark.parametrize("end", ["time", "cancel"])
 async def test_one_that_does_not_end_is_killed_with_what_it_started(tmp_path: Path, end: str) -> None:
     """When its time is over, and when nobody waits for it any more."""
-    pids, words = tmp_path / "pids", (*python(CHILD), str(tmp_path / "part"), str(tmp_path / "pids"))
+    pids = tmp_path / "pids"
+    os.mkfifo(pids)
+    words = (*python(CHILD), str(pids))
     asked = asyncio.create_task(CommandSecrets({"A": words}, 3.0 if end == "time" else 600.0).get("A"))
-    while not pids.exists():
-        await asyncio.sleep(0.01)
+    started = [int(pid) for pid in (await asyncio.to_thread(pids.read_text)).split()]
+    processes = [os.pidfd_open(pid) for pid in started]
     if end == "time":
         with pytest.raises(ConfigError, match="did not end within 3 s"):
             await asked
@@ -95,9 +99,7 @@ async def test_one_that_does_not_end_is_killed_with_what_it_started(tmp_path: Pa
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-    started = [int(pid) for pid in pids.read_text().split()]
     assert len(started) == 2
-    for pid in started:
-        while alive(pid):
-            await asyncio.sleep(0.01)
+    for process in processes:
+        await ended(process)
     assert os.getpid() not in started

@@ -19,7 +19,8 @@ class Middleware(Protocol):
     async def __call__(self, job: Job, request: ProviderRequest, proceed: Proceed) -> JobResult:
         """Give what `await proceed()` gives, perhaps with other warnings; or raise, and nothing is sent.
 
-        `proceed` raises ProviderError as the call failed; it may be awaited again then. Artifacts cannot be exchanged
-        here: they are on record by now.
+        `proceed` raises ProviderError as the call failed; it may be awaited again then. What is paid for is not paid again:
+        it gives the same result, and of a call that may be paid for (`sent` is unknown) the same error. Artifacts cannot
+        be exchanged here: they are on record by now.
         """
         ...

@@ -185,9 +185,19 @@ class Performer:
         if not self.guards(turn.call):
             return await self.pay_once.perform(turn.call, turn.sample, turn.ticket)
         ended: list[Paid] = []
+        doubts: list[ProviderError] = []
 
         async def pay() -> JobResult:
-            ended[:] = [await self.pay_once.perform(turn.call, turn.sample, turn.ticket)]
+            # However often it is asked, and also where no ledger would know: what is or may be paid for is not sent again.
+            if doubts:
+                raise doubts[0]
+            if not ended:
+                try:
+                    ended.append(await self.pay_once.perform(turn.call, turn.sample, turn.ticket))
+                except ProviderError as error:
+                    if error.sent is Sent.UNKNOWN:
+                        doubts.append(error)
+                    raise
             return ended[0].result
 
         proceed = pay
