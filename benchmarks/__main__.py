@@ -12,7 +12,20 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import blobs, calls, engine, gates, ledger, mocked, predictions, startup, telemetry, transfer, waiting
+from benchmarks import (
+    blobs,
+    calls,
+    chain,
+    engine,
+    gates,
+    ledger,
+    mocked,
+    predictions,
+    startup,
+    telemetry,
+    transfer,
+    waiting,
+)
 from benchmarks.measuring import Figure
 
 LIBRARIES = (
@@ -42,6 +55,7 @@ def _parts(*, large: bool) -> dict[str, Callable[[], Iterator[Figure]]]:
         "mocked": mocked.figures,
         "telemetry": telemetry.figures,
         "gates": gates.figures,
+        "chain": chain.figures,
         "calls": calls.figures,
         "predictions": partial(predictions.figures, large=large),
     }

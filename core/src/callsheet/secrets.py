@@ -28,6 +28,10 @@ __all__ = [
 
 MASK = "[redacted]"
 _SHORTEST = 6
+_RECURS = 80
+"""Texts up to this length come again and again (keys, names, digests): those without a secret are remembered."""
+_REMEMBERED = 4096
+_PLAIN = frozenset({int, float, bool, type(None)})
 _ACCOUNT = b"callsheet account"
 _QUOTED = re.compile("%[0-9A-F]{2}")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -211,6 +215,7 @@ class Redactor:
     def __init__(self) -> None:
         self._forms: frozenset[str] = frozenset()
         self._compiled: tuple[frozenset[str] | None, re.Pattern[str]] = (None, re.compile(""))
+        self._clean: set[str] = set()
 
     def add(self, secret: Secret) -> None:
         """Mask this secret from now on, plain, quoted, escaped, in hex and in base64. Very short ones are left alone."""
@@ -218,9 +223,21 @@ class Redactor:
         if len(value) < _SHORTEST or value in self._forms:
             return
         self._forms |= _forms_of(value)
+        self._clean = set()
 
     def text(self, text: str) -> str:
         """The text with every secret masked."""
+        clean = self._clean  # taken before the look: what is looked at while a secret is added is forgotten with it
+        if text in clean:
+            return text
+        masked = self._searched(text)
+        if masked == text and len(text) <= _RECURS:
+            if len(clean) >= _REMEMBERED:
+                clean.clear()
+            clean.add(text)
+        return masked
+
+    def _searched(self, text: str) -> str:
         if _has_any(text, self._forms):
             text = self._known().sub(MASK, text)
         lowered = text.lower()
@@ -244,14 +261,15 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(k)): self._keyed(str(k), v) for k, v in value.items()}
+            return {self.text(str(k)): v if type(v) in _PLAIN else self._keyed(str(k), v) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(v) for v in value]
         return value
 
     def _keyed(self, key: str, value: object) -> object:
-        is_secret = isinstance(value, str) and len(value) >= _SHORTEST and _SECRET_KEY.fullmatch(key)
-        return MASK if is_secret else self.value(value)
+        if not isinstance(value, str):
+            return self.value(value)
+        return MASK if len(value) >= _SHORTEST and _SECRET_KEY.fullmatch(key) else self.text(value)
 
 
 def _has_any(text: str, words: Iterable[str]) -> bool:

@@ -47,6 +47,26 @@ async def test_what_waits_is_committed_together(ledger):
     assert [events[0].seq for events in answers[:-1]] == list(range(1, 101))
 
 
+async def test_only_what_is_needed_before_a_request_leaves_waits_for_the_disk(ledger):
+    """A claim, a slot, a reservation: the step that sends makes them durable. Together, one wait does for all."""
+
+    def level(turn):
+        return turn.db.execute("PRAGMA synchronous").fetchone()[0]
+
+    normal, full = 1, 2  # https://www.sqlite.org/pragma.html#pragma_synchronous
+    submit = ledger._writer.submit
+    assert [await submit(level, durable=durable) for durable in (False, True, False)] == [normal, full, normal]
+    gate = hold(ledger)
+    futures = [submit(level, durable=durable) for durable in (False, True, False)]
+    gate.set()
+    assert await asyncio.gather(*futures) == [full] * 3
+    about = {"ref": "acme:clip", "operation": "video.generate", "job": "a", "run": "r", "request_digest": "d"}
+    claim = await ledger.claim("k", request={}, **about)
+    assert ledger._writer._synchronous is False
+    await ledger.advance("k", claim.record.epoch, CallState.SENDING)
+    assert ledger._writer._synchronous is True
+
+
 async def test_a_failing_operation_does_not_harm_its_neighbours(ledger):
     """Not even when it had written already: its own changes and events are undone, theirs stand."""
     heard = []

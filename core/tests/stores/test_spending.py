@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from contextlib import closing
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from callsheet.artifacts import TextArtifact
 from callsheet.jobs import Attempt, JobResult
@@ -57,6 +61,28 @@ async def test_what_is_spent_and_set_aside_fills_a_bound(ledger):
     assert await reserve(ledger, "b", 5, most=10 * DOLLAR) == Room()
     assert await reserve(ledger, "c", 1, most=10 * DOLLAR) == Room("run", 2 * DOLLAR, 8 * DOLLAR, moving=True)
     assert await reserve(ledger, "c", 9, most=10 * DOLLAR) == Room("run", 2 * DOLLAR, 8 * DOLLAR, moving=False)
+
+
+@given(
+    ends=st.lists(st.tuples(st.floats(0, 10_000), st.integers(0, 10**12)), max_size=12),
+    since=st.one_of(st.floats(0, 10_000), st.sampled_from([0.0, 900.0, 1800.0, 2700.5])),
+)
+@settings(max_examples=60, deadline=None)
+async def test_a_day_may_begin_at_any_moment(ends, since):
+    """The kept sums of quarters of an hour, with what lies before the first whole one, are the sum of all attempts."""
+    with tempfile.TemporaryDirectory() as folder, closing(Owner.start(Path(folder))) as owner:
+        await _sums_hold(owner, ends, since)
+
+
+async def _sums_hold(owner, ends, since):
+    async with await Ledger.open(None, owner) as ledger:
+        for number, (ended, nanos) in enumerate(ends):
+            await paid(ledger, f"k{number}", Cost.exactly(Decimal(nanos).scaleb(-9)), run=f"r{number % 2}", ended=ended)
+        await claimed(ledger, "new")
+        spent = sum(nanos for ended, nanos in ends if ended >= since)
+        assert (await reserve(ledger, "new", 1, day=0, since=since)).spent == spent
+        of_run = sum(nanos for number, (_, nanos) in enumerate(ends) if number % 2)
+        assert (await reserve(ledger, "new", 1, run="r1", most=0)).spent == of_run
 
 
 async def test_a_run_and_a_day_are_counted_apart(ledger):

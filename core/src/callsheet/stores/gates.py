@@ -41,7 +41,10 @@ class Slot(NamedTuple):
 
 
 class GateRows:
-    """The gates that a ledger keeps. What is written is queued at once, in order, whoever waits for the answer."""
+    """The gates that a ledger keeps. What is written is queued at once, in order, whoever waits for the answer.
+
+    A power cut may undo the last of it: what was reserved in the seconds before is not needed by then.
+    """
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -61,7 +64,7 @@ class GateRows:
             )
             return Slot(start, seconds, tokens_seconds)
 
-        return self._writer.submit(write)
+        return self._writer.submit(write, durable=False)
 
     def give_back(self, rate_key: str, slot: Slot) -> Future[None]:
         """A slot that nobody uses; it stays lost when somebody has reserved the one after it."""
@@ -73,7 +76,7 @@ class GateRows:
                 "UPDATE gates SET free = ?, tokens_free = ? WHERE rate_key = ? AND free = ? AND tokens_free = ?", values
             )
 
-        return self._writer.submit(write)
+        return self._writer.submit(write, durable=False)
 
     def correct(self, rate_key: str, tokens_seconds: float) -> Future[None]:
         """A request took so much more of the limit of tokens than was reserved for it; less, when negative."""
@@ -83,7 +86,7 @@ class GateRows:
                 "UPDATE gates SET tokens_free = tokens_free + ? WHERE rate_key = ?", (tokens_seconds, rate_key)
             )
 
-        return self._writer.submit(write)
+        return self._writer.submit(write, durable=False)
 
     def hold(self, rate_key: str, until: float, width: float | None, now: float) -> Future[None]:
         """The provider wants nothing of this rate key until then."""
@@ -96,7 +99,7 @@ class GateRows:
                 (rate_key, until, now, width),
             )
 
-        return self._writer.submit(write)
+        return self._writer.submit(write, durable=False)
 
     def read(self) -> Future[list[GateRow]]:
         """All gates, by rate key."""
@@ -110,7 +113,7 @@ class GateRows:
         def write(turn: Turn) -> list[str]:
             return sorted(rate_key for (rate_key,) in turn.db.execute(_FORGET, (provider, provider)))
 
-        return self._writer.submit(write)
+        return self._writer.submit(write, durable=False)
 
 
 def _row(turn: Turn, rate_key: str) -> GateRow:

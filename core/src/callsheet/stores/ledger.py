@@ -145,7 +145,8 @@ class Ledger:
     ) -> Claim:
         claiming = Claiming(new, self.owner.id, self.owner.is_alive, retry_unknown=retry_unknown, lost=lost)
         now, rows = self._clock(), list(events)
-        future = self._writer.submit(lambda turn: claiming.carry_out(turn, now, rows))
+        # nothing was sent yet: the step to `sending`, which is durable, makes it so
+        future = self._writer.submit(lambda turn: claiming.carry_out(turn, now, rows), durable=False)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

@@ -81,7 +81,22 @@ UPDATE attempts SET
 CREATE INDEX attempts_of_run ON attempts (run, nanos);
 CREATE INDEX attempts_by_end ON attempts (ended, nanos);
 """
-_STEPS = (_TABLES, _WAITS, _CHATS, _JOBS, _UPLOADS, _GATES, _MONEY)
+# The sums that a budget asks for before each call: attempts are only ever added. A quarter is `spending.QUARTER` seconds.
+_SUMS = """
+CREATE TABLE spent_by_run (run TEXT PRIMARY KEY, nanos INTEGER NOT NULL) STRICT;
+CREATE TABLE spent_by_quarter (quarter INTEGER PRIMARY KEY, nanos INTEGER NOT NULL) STRICT;
+INSERT INTO spent_by_run SELECT run, sum(nanos) FROM attempts WHERE nanos IS NOT NULL GROUP BY run;
+INSERT INTO spent_by_quarter
+    SELECT CAST(ended AS INTEGER) / 900, sum(nanos) FROM attempts WHERE nanos IS NOT NULL GROUP BY 1;
+CREATE TRIGGER attempt_spent AFTER INSERT ON attempts WHEN new.nanos > 0 BEGIN
+    INSERT INTO spent_by_run VALUES (new.run, new.nanos)
+        ON CONFLICT (run) DO UPDATE SET nanos = nanos + excluded.nanos;
+    INSERT INTO spent_by_quarter VALUES (CAST(new.ended AS INTEGER) / 900, new.nanos)
+        ON CONFLICT (quarter) DO UPDATE SET nanos = nanos + excluded.nanos;
+END;
+DROP INDEX attempts_of_run;
+"""
+_STEPS = (_TABLES, _WAITS, _CHATS, _JOBS, _UPLOADS, _GATES, _MONEY, _SUMS)
 """What each version added."""
 SCHEMA_VERSION = len(_STEPS)
 

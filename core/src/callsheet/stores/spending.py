@@ -7,6 +7,7 @@ its process died; what was sent may be paid for, whoever is alive.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -19,6 +20,8 @@ from callsheet.stores.writer import Turn, Writer
 
 __all__ = ["Bounds", "PaidAttempt", "Reservation", "Room", "Spending", "billionths"]
 
+QUARTER = 900
+"""Seconds of a quarter of an hour: where a day may begin, whatever the time zone."""
 _NANO = Decimal("1e-9")
 _OPEN = "('claimed', 'sending', 'accepted', 'submitted')"
 
@@ -69,7 +72,7 @@ class PaidAttempt(NamedTuple):
 
 
 class Spending:
-    """The money of a ledger. Every change is durable when its method returns."""
+    """The money of a ledger. A reservation is durable with the step that sends its call."""
 
     def __init__(self, writer: Writer, owner: Owner, clock: Callable[[], float]) -> None:
         self._writer = writer
@@ -79,7 +82,7 @@ class Spending:
     async def reserve(self, wanted: Reservation, bounds: Bounds) -> Room:
         """Set a sum aside, unless it exceeds a bound with what was spent and what others have set aside."""
         now, alive = self._clock(), self._owner.is_alive
-        return await self._writer.submit(lambda turn: _reserve(turn, wanted, bounds, alive, now))
+        return await self._writer.submit(lambda turn: _reserve(turn, wanted, bounds, alive, now), durable=False)
 
     async def attempts(self, since: float = 0.0) -> list[PaidAttempt]:
         """The attempts that ended since then, but for those that surely cost nothing; oldest first."""
@@ -103,15 +106,28 @@ def _reserve(turn: Turn, wanted: Reservation, bounds: Bounds, alive: Callable[[s
         if most is None:
             continue
         ours = [each for each in pending if (each.run == wanted.run if bound == "run" else each.at >= bounds.since)]
-        where, value = ("run = ?", wanted.run) if bound == "run" else ("ended >= ?", bounds.since)
-        query = f"SELECT coalesce(sum(nanos), 0) FROM attempts WHERE {where}"  # noqa: S608 - one of two constants
-        (spent,) = turn.db.execute(query, (value,)).fetchone()
+        spent = _spent_by_run(turn, wanted.run) if bound == "run" else _spent_since(turn, bounds.since)
         reserved = sum(each.nanos for each in ours)
         if spent + reserved + wanted.nanos > most:
             stuck = sum(each.nanos for each in ours if not each.moving)
             return Room("run" if bound == "run" else "day", spent, reserved, spent + stuck + wanted.nanos <= most)
     turn.db.execute("INSERT OR REPLACE INTO reservations VALUES (?, ?, ?, ?)", (*wanted[:2], now, wanted.nanos))
     return Room()
+
+
+def _spent_by_run(turn: Turn, run: str) -> int:
+    (nanos,) = turn.db.execute("SELECT coalesce(sum(nanos), 0) FROM spent_by_run WHERE run = ?", (run,)).fetchone()
+    return int(nanos)
+
+
+def _spent_since(turn: Turn, since: float) -> int:
+    """The sums of whole quarters of an hour, and what a day that begins between two of them has of the first."""
+    whole = math.ceil(since / QUARTER)
+    query = (
+        "SELECT (SELECT coalesce(sum(nanos), 0) FROM spent_by_quarter WHERE quarter >= ?1) "
+        "+ (SELECT coalesce(sum(nanos), 0) FROM attempts WHERE ended >= ?2 AND ended < ?3)"
+    )
+    return int(turn.db.execute(query, (whole, since, whole * QUARTER)).fetchone()[0])
 
 
 class _Pending(NamedTuple):
@@ -123,13 +139,13 @@ class _Pending(NamedTuple):
 
 def _pending(turn: Turn, but: str, alive: Callable[[str], bool]) -> list[_Pending]:
     """The reservations of other calls under way."""
-    turn.db.execute(
-        f"DELETE FROM reservations WHERE key NOT IN (SELECT key FROM calls WHERE state IN {_OPEN})"  # noqa: S608 - a constant
-    )
     rows = turn.db.execute(
-        "SELECT r.run, r.at, r.nanos, c.state, c.owner FROM reservations r JOIN calls c USING (key) WHERE r.key <> ?",
+        f"SELECT r.key, r.run, r.at, r.nanos, c.state, c.owner, coalesce(c.state IN {_OPEN}, 0) "  # noqa: S608 - a constant
+        "FROM reservations r LEFT JOIN calls c USING (key) WHERE r.key <> ?",
         (but,),
     ).fetchall()
+    turn.db.executemany("DELETE FROM reservations WHERE key = ?", [(row[0],) for row in rows if not row[6]])
+    rows = [row[1:6] for row in rows if row[6]]
     living = {owner: alive(owner) for owner in {row[4] for row in rows}}
     return [
         _Pending(run, at, nanos, living[owner])

@@ -48,6 +48,7 @@ class _Task:
     operation: Callable[[Turn], Any]
     future: asyncio.Future[Any]
     writes: bool
+    durable: bool
     value: Any = None
     error: BaseException | None = None
 
@@ -78,6 +79,7 @@ class Writer:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._thread = Thread(target=self._work, name="callsheet-ledger", daemon=True)
         self._memory: sqlite3.Connection | None = None
+        self._synchronous = True
 
     @classmethod
     async def start(
@@ -102,12 +104,16 @@ class Writer:
         """False for a database in memory."""
         return self._memory is None
 
-    def submit(self, operation: Callable[[Turn], T], *, writes: bool = True) -> asyncio.Future[T]:
-        """Queue an operation; its result or error comes after the commit. Raises CallsheetError when closed."""
+    def submit(self, operation: Callable[[Turn], T], *, writes: bool = True, durable: bool = True) -> asyncio.Future[T]:
+        """Queue an operation; its result or error comes after the commit. Raises CallsheetError when closed.
+
+        One that is not `durable` may be undone by a power cut, until a durable one follows it; a process that dies does
+        not undo it, and other processes see it at once. It is for what is harmless to lose as long as nothing was sent.
+        """
         if self._closing:
             raise CallsheetError(f"the ledger {self.name} is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        task = _Task(operation, future, writes)
+        task = _Task(operation, future, writes, durable)
         if self._memory is None:
             self._queue.put(task)
         else:
@@ -158,6 +164,7 @@ class Writer:
                 for task in batch:
                     _read(turn, task)
                 return []
+            self._sync(db, durable=any(task.durable for task in batch))
             db.execute("BEGIN IMMEDIATE")
             if not _all_succeed(turn, batch):
                 db.execute("ROLLBACK")
@@ -175,6 +182,12 @@ class Writer:
                 task.error = self._explain(error) if isinstance(error, sqlite3.Error) else error
             return []
         return turn.events
+
+    def _sync(self, db: sqlite3.Connection, *, durable: bool) -> None:
+        """Whether the next commit waits for the disk (https://www.sqlite.org/pragma.html#pragma_synchronous)."""
+        if durable is not self._synchronous and self._memory is None:
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._synchronous = durable
 
     def _answer(self, batch: list[_Task], events: list[Event]) -> None:
         for event in events:
