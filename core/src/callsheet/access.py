@@ -31,8 +31,13 @@ class Access:
 
 
 def access_of(plugin: FoundPlugin, info: ModelInfo, settings: Settings, environ: Mapping[str, str]) -> Access:
-    """A plugin's own provider. Raises ConfigError for an environment variable that holds no base URL."""
+    """A plugin's own provider.
+
+    Raises ConfigError for an environment variable that holds no base URL, and for a key that a project's file sends to a
+    place which nobody trusts.
+    """
     table = _table(plugin)
+    _refuse_untrusted(table, settings, environ)
     counted = {"model": info.model, "operation": str(info.operation), "wire": info.wire}
     rate_key = "/".join([table.name, *(counted[name] for name in table.rate_keys)])
     webhook = settings.providers.get(table.name, ProviderSettings()).webhook
@@ -45,11 +50,12 @@ def borrowed_access(
     """A provider that speaks another's wire: nothing of the lender's goes there, neither its key nor its URLs.
 
     `owner` is the provider's own plugin, if it has one. How finely the vendor counts is not known: all calls together.
-    Raises ConfigError when nobody says where the provider is.
+    Raises ConfigError when nobody says where the provider is, and for an untrusted place as `access_of`.
     """
     configured = settings.providers.get(provider, ProviderSettings())
     own = ProviderTable(provider, secrets=(configured.secret,) if configured.secret else ())
     table = _table(owner) if owner is not None else own
+    _refuse_untrusted(table, settings, environ)
     origin = base_url_of(table, settings, environ)
     if not origin:
         where = f"[providers.{provider}]"
@@ -65,6 +71,13 @@ def base_url_of(table: ProviderTable, settings: Settings, environ: Mapping[str, 
         raise ConfigError(f"the environment variable {table.origin_env} {problem}")
     configured = settings.providers.get(table.name, ProviderSettings()).base_url
     return from_environ or configured.rstrip("/") or table.origin
+
+
+def _refuse_untrusted(table: ProviderTable, settings: Settings, environ: Mapping[str, str]) -> None:
+    complaint = settings.untrusted.get(table.name)
+    moved = table.origin_env and environ.get(table.origin_env, "").strip()
+    if complaint and table.secrets and not moved:
+        raise ConfigError(complaint, missing=True)
 
 
 def _table(plugin: FoundPlugin) -> ProviderTable:

@@ -15,6 +15,7 @@ from callsheet.policies import Policies
 from callsheet.policy_tables import policies_of
 from callsheet.settings import Key, ProviderSettings, SecretSettings, Settings
 from callsheet.toml_tables import Table, plain, read_toml
+from callsheet.trust import TrustedPlaces, places_of
 from callsheet.user_folders import user_folder
 
 __all__ = [
@@ -31,6 +32,8 @@ CONFIG_NAME = "callsheet.toml"
 MAX_BYTES = 1 << 20
 
 _DENY = ("plugins", "deny")
+_BOUNDS = (("money", "max_run"), ("money", "max_day"), ("money", "confirm_above"))
+_UNKNOWN = ("money", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,15 @@ def settings_of(configuration: Configuration, folder: Path, defaults: Policies |
         secrets=_secrets(configuration),
         origin="" if top is None else str(path),
         origins=configuration.origins,
+        untrusted=_untrusted(configuration, providers, folder),
     )
+
+
+def _untrusted(configuration: Configuration, providers: Mapping[str, ProviderSettings], folder: Path) -> dict[str, str]:
+    file = str(folder / CONFIG_NAME)
+    places = places_of(providers, configuration.origins, file)
+    trusted = TrustedPlaces().of(folder) if places else ()
+    return {place.provider: place.complaint(file) for place in places if place not in trusted}
 
 
 def _document(path: Path) -> Table | None:
@@ -117,15 +128,24 @@ def _document(path: Path) -> Table | None:
 
 
 def _merged(layers: Iterable[tuple[str, Mapping[Key, Any]]]) -> tuple[dict[Key, Any], dict[Key, str]]:
-    """Each layer over those before it; but a plugin that one of them denies stays denied."""
+    """Each layer over those before it; but a plugin that one denies stays denied, and of two bounds the lower one holds."""
     values: dict[Key, Any] = {}
     origins: dict[Key, str] = {}
     for origin, layer in layers:
         for key, value in layer.items():
+            if key in values and _is_looser(key, value, values[key]):
+                continue
             both = key == _DENY and key in values
             values[key] = tuple(dict.fromkeys((*values[key], *value))) if both else value
             origins[key] = f"{origins[key]} and {origin}" if both else origin
     return values, origins
+
+
+def _is_looser(key: Key, value: Any, than: Any) -> bool:
+    """True for a word that would let more money go than the one before: a project is often somebody else's."""
+    if key in _BOUNDS:
+        return than is not None and (value is None or value > than)
+    return key == _UNKNOWN and (value, than) == ("allow", "refuse")
 
 
 def _providers(configuration: Configuration) -> dict[str, ProviderSettings]:

@@ -96,6 +96,11 @@ def url_problem(url: str, *, https_only: bool = False) -> str:
     return ""
 
 
+def is_loopback(url: str) -> bool:
+    """True for a URL of this very machine."""
+    return urlsplit(url).hostname in _LOOPBACK
+
+
 class Table:
     """One TOML table. Each method takes a key and checks its value; `only` refuses keys that nobody knows.
 

@@ -1,0 +1,83 @@
+"""Where a project's file may send keys: to no place of its own choosing, before its user has said that this is meant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from callsheet.errors import ConfigError
+from callsheet.settings import Key, ProviderSettings
+from callsheet.toml_tables import is_loopback, plain
+from callsheet.user_folders import user_folder
+
+__all__ = ["Place", "TrustedPlaces", "places_of"]
+
+NAME = "trusted.json"
+_CHOSEN = ("base_url", "secret")
+
+
+class Place(NamedTuple):
+    """A base URL that a project's file gives a provider; `secret` is the key's name, where the file gives that, too."""
+
+    provider: str
+    base_url: str
+    secret: str = ""
+
+    def complaint(self, file: str) -> str:
+        """Why nothing is sent there yet."""
+        key = self.secret or f"the key of {self.provider}"
+        return (
+            f"{plain(file)} sends {key} to {self.base_url}, and you have not said that this is meant: "
+            "look at that file, then run `callsheet trust` in its folder once"
+        )
+
+
+def places_of(providers: Mapping[str, ProviderSettings], origins: Mapping[Key, str], file: str) -> list[Place]:
+    """The places that the project's file chooses, but for those on this machine."""
+    return [
+        Place(name, said.base_url, said.secret)
+        for name, said in providers.items()
+        if said.base_url and not is_loopback(said.base_url)
+        if any(origins.get(("providers", name, key)) == file for key in _CHOSEN)
+    ]
+
+
+class TrustedPlaces:
+    """What this user has said, for all projects: a file in the user's own folder, where no project can write it."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file or user_folder("state") / NAME
+
+    def of(self, project: Path) -> frozenset[Place]:
+        """The places that are trusted in this project. A file that cannot be read trusts none."""
+        return frozenset(Place(*each) for each in self._read().get(str(project.resolve()), ()))
+
+    def write(self, project: Path, places: Collection[Place]) -> None:
+        """Trust these places in the project, and no others. Raises ConfigError."""
+        known = self._read()
+        known.pop(str(project.resolve()), None)
+        if places:
+            known[str(project.resolve())] = [list(place) for place in sorted(places)]
+        draft = self.file.with_name(f".{self.file.name}.new")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps({"trusted": known}, indent=2) + "\n", encoding="utf-8")
+            draft.replace(self.file)
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.file}: {error.strerror or error}") from error
+
+    def _read(self) -> dict[str, list[list[str]]]:
+        try:
+            trusted = json.loads(self.file.read_text(encoding="utf-8"))["trusted"]
+            return {str(project): [_texts(place) for place in places] for project, places in trusted.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+
+def _texts(place: Iterable[object]) -> list[str]:
+    texts = [str(each) for each in place]
+    if len(texts) != len(Place._fields):
+        raise ValueError(f"not a place: {texts}")
+    return texts
