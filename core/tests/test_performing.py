@@ -321,6 +321,31 @@ class TestDeadlines:
         assert "may be paid for all the same" in result.warnings[0].message
         assert hurried.acme.sent == ["call", "call", "call"]
 
+    @pytest.mark.parametrize("insists", [False, True])
+    async def test_who_waits_for_an_equal_call_asks_nobody_else(self, studio, insists):
+        """That call goes on and is paid for: only who accepts two payments falls back, and who asks again gets its result."""
+        free = asyncio.Event()
+
+        async def answer(_request, _context):
+            await free.wait()
+            return JobResult((TextArtifact("theirs"),))
+
+        studio.acme.script["call"] = [answer]
+        asked = {"prompt": "lava", "reuse": True, "fallbacks": ["acme:other"]}
+        asked["on_unknown"] = OnUnknown.RETRY if insists else OnUnknown.FAIL
+        async with await studio.open() as theirs, await within(studio, job=SOON).open() as ours:
+            first = asyncio.create_task(theirs.call("acme:text", prompt="lava", reuse=True))
+            while not studio.acme.sent:
+                await asyncio.sleep(0)
+            if insists:
+                assert (await ours.call("acme:text", **asked)).artifacts[0].text == "re: lava #0"
+            else:
+                with pytest.raises(StillRunningError, match="an equal call of another task or process goes on"):
+                    await ours.call("acme:text", **asked)
+            assert studio.acme.sent == ["call"] * (1 + insists)
+            free.set()
+            assert (await first).artifacts[0].text == "theirs"
+
     async def test_a_request_without_an_answer_is_in_doubt(self, studio):
         """A picture is not asked for elsewhere while it may be paid for."""
         studio.acme.script["call"] = [never]

@@ -165,12 +165,15 @@ def refs(selection: Any) -> list[str]:
         ("", "", {"data": {"refuses": ["lava"]}}, "no lava here"),
         ("max_price = 0.05", "", {"usd": 0.06}, "max_price: it costs $0.06, more than $0.05"),
         ("max_price = 0.05", "", {}, "max_price: its price is not known (no price is on record"),
+        ("context = 9000", "", {"data": {"context": 8000}}, "context: it takes 8,000 tokens, fewer than 9,000"),
+        ("context = 9000", "", {}, "context: how many tokens it takes is not known"),
+        ("", f'options = {{ notes = "{"ash " * 40}" }}', {"data": {"context": 20}}, "and the job has 2"),
     ],
 )
 async def test_a_model_that_cannot_do_the_job_is_out(agency, entry, more, row, reason):
     """The reason is told, and the one that can do it is chosen although it costs more."""
     agency.model("north:a", **row)
-    agency.model("south:b", **({"usd": 0.05} if "max_price" in entry else {"usd": 9.0}), capabilities=["first_frame"])
+    agency.model("south:b", **({"usd": 0.05} if "max_price" in entry else {"usd": 9.0}), capabilities=["first_frame"], data={"context": 9000})
     entry = f", {entry}" if entry else ""
     made = await agency.choice(f'[{{ ref = "auto:video.generate"{entry} }}]', more)
     assert refs(made) == ["south:b"]
@@ -246,6 +249,21 @@ async def test_what_fails_just_now_comes_last_until_its_time_has_come(agency):
     assert refs(failing) == ["south:b", "north:a"]
     assert rank_reason(*reversed(failing.ranked)) == "the model north:a fails (overloaded)"
     assert refs(due) == ["north:a", "south:b"]
+
+
+async def test_a_busy_provider_comes_after_one_that_is_free(agency):
+    """Its requests stand in line for longer than it is worth; a short line does not count."""
+    agency.model("north:a", 1)
+    agency.model("south:b", 2)
+    async with await agency.open() as client:
+        now = time.time()
+        await client.ledger.gates.reserve("north", 9.0, 0.0, now)
+        short = (await client.plan(agency.sheet())).selections[0]
+        await client.ledger.gates.reserve("north", 100.0, 0.0, now)
+        long = (await client.plan(agency.sheet())).selections[0]
+    assert refs(short) == ["north:a", "south:b"]
+    assert refs(long) == ["south:b", "north:a"]
+    assert rank_reason(*reversed(long.ranked)).startswith("its provider is busy: the next request leaves in 1")
 
 
 async def took(client: Client, ref: str, key: str, seconds: float, request: Mapping[str, object]) -> None:
@@ -541,7 +559,7 @@ async def test_the_first_plugin_that_answers_decides(agency):
 
 
 CANDIDATES = st.builds(
-    lambda name, usd, seconds, failing, old, adjusted, tier, simulated: Candidate(
+    lambda name, usd, seconds, failing, old, adjusted, tier, simulated, busy: Candidate(
         ModelRef("p", name),
         ModelInfo("p", name, Operation.VIDEO_GENERATE, deprecated=old, tier=tier),
         Cost.unknown("nobody knows") if usd is None else Cost.exactly(usd),
@@ -549,6 +567,7 @@ CANDIDATES = st.builds(
         failing,
         adjusted,
         simulated,
+        busy,
     ),
     st.text("ab", min_size=1, max_size=4),
     st.none() | st.integers(0, 2),
@@ -558,6 +577,7 @@ CANDIDATES = st.builds(
     st.sampled_from([(), ("seed",)]),
     st.sampled_from(["verified", "community"]),
     st.booleans(),
+    st.sampled_from([0.0, 5.0, 60.0]),
 )
 
 

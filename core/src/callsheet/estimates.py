@@ -15,7 +15,7 @@ from callsheet.messages import TextPart
 from callsheet.models import Operation
 from callsheet.money import Cost, PriceRow, estimate, total
 
-__all__ = ["estimate_request"]
+__all__ = ["estimate_request", "least_tokens"]
 
 BYTES_OF_A_TOKEN = 8
 """No text has more to a token on the average; and none has less than one byte, whatever the tokenizer."""
@@ -47,6 +47,11 @@ def estimate_request(job: Job, request: ProviderRequest) -> Cost:
         return Cost.unknown(str(error))
     used = Cost(low, high + calls * sum((row.usd for row in uses), Decimal(0)))
     return total([used, estimate(others, units)]) if others else used
+
+
+def least_tokens(request: ProviderRequest) -> int:
+    """How many tokens the text of a request has at least; files are not counted."""
+    return _bytes({key: value for key, value in request.body.items() if key != "model"}) // BYTES_OF_A_TOKEN
 
 
 class _UncountableError(Exception):

@@ -44,9 +44,10 @@ class PayOnce:
         Raises ProviderError as the provider failed, UnknownOutcomeError when the user must decide.
         """
         key = call.key(sample)
-        twin = await self.flights.twin(key, ticket.wait)
+        twin = await self.flights.twin(key, ticket.wait_for_another)
         if twin is not None:
             return twin
+        ticket.elsewhere = False
         payment = self.payment(Payment, call, sample, ticket)
         try:
             paid = await payment.settle()
@@ -121,7 +122,7 @@ class Payment(Delivery):
 
     async def _wait(self) -> None:
         """Until the next look at a call that somebody else works on."""
-        self._ticket.wait()
+        self._ticket.wait_for_another()
         if not self._waits:
             self._waits = True
             await self._book.wait()
@@ -129,6 +130,7 @@ class Payment(Delivery):
 
     async def _attempt(self, claim: Claim) -> JobResult | None:
         """One attempt. None when the policy says: once more."""
+        self._ticket.elsewhere = False
         self._book.begin(claim)
         self._trace = self._services.telemetry.attempt(self._call.bound, self._call.job, self._book.epoch)
         try:

@@ -239,10 +239,12 @@ def _overdue(turn: Turn) -> ProviderError:
     late = f"{job.id}: {ref} was not done before its deadline"
     if ticket.aborted is AbortOutcome.STOPPED:
         return ProviderTimeoutError(f"{late}; the provider stopped it", sent=Sent.FINISHED, ref=ref)
-    if ticket.sent is not Sent.UNKNOWN:
+    if ticket.sent is not Sent.UNKNOWN and not ticket.elsewhere:
         return ProviderTimeoutError(f"{late}; nothing was under way", sent=ticket.sent, ref=ref)
     if turn.insists:
         return ProviderTimeoutError(f"{late}, and may be paid for all the same", sent=Sent.UNKNOWN, ref=ref)
+    if ticket.elsewhere:
+        return StillRunningError(f"{late}; an equal call of another task or process goes on: ask again", ref=ref)
     if ticket.job_id:
         goes_on = (
             f"the job {ticket.job_id} is still with the provider: `callsheet resume {ticket.run or ticket.job_id}`"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from callsheet.errors import CallsheetError, ConfigError, PluginError
-from callsheet.estimates import estimate_request
+from callsheet.estimates import estimate_request, least_tokens
 from callsheet.inputs import Inputs
 from callsheet.jobs import Job, ProviderRequest, WarningKind
 from callsheet.models import ModelInfo, ModelRef
@@ -27,6 +27,8 @@ Attempt = Callable[[BoundHandler], Offer | None]
 
 _FIXED = ("duration", "dimensions")
 """With another value of these a result is another thing."""
+_BUSY_SECONDS = 10.0
+"""A wait for a provider's gate that is worth going elsewhere for."""
 _SHOWN = 12
 
 _Able = tuple[BoundHandler, Candidate]
@@ -121,6 +123,7 @@ class _Trial:
         offer = self._attempt(bound)
         cost = Cost.unknown("nothing is made") if offer is None else offer.cost
         adjusted = () if offer is None else _adjusted(offer.request)
+        _check_context(wanted, row, offer)
         if offer is not None:
             _check_price(wanted, offer)
         simulated = _simulates(self._runtime, ref.provider)
@@ -150,6 +153,18 @@ def _adjusted(request: ProviderRequest) -> tuple[str, ...]:
     return tuple(dict.fromkeys(told))
 
 
+def _check_context(wanted: Requirements, row: ModelInfo, offer: Offer | None) -> None:
+    takes = row.data.get("context")
+    least = least_tokens(offer.request) if offer is not None else 0
+    if not isinstance(takes, int):
+        if wanted.context:
+            raise ConfigError("context: how many tokens it takes is not known")
+    elif takes < wanted.context:
+        raise ConfigError(f"context: it takes {takes:,} tokens, fewer than {wanted.context:,}")
+    elif takes < least:
+        raise ConfigError(f"context: it takes {takes:,} tokens, and the job has {least:,} at least")
+
+
 def _check_price(wanted: Requirements, offer: Offer) -> None:
     most, cost = wanted.max_price, offer.cost
     if most is None:
@@ -163,12 +178,18 @@ def _check_price(wanted: Requirements, offer: Offer) -> None:
 
 
 async def _looked_up(runtime: Runtime, able: Sequence[_Able]) -> list[Candidate]:
-    """The candidates with what this project knows of them: how long they take, and whether they fail just now."""
-    ledger = runtime.services.ledger
+    """The candidates with what this project knows of them: how long they take, and whether they fail or are busy now."""
+    ledger, now = runtime.services.ledger, runtime.services.clock()
     seconds = await ledger.latencies.seen([str(candidate.ref) for _, candidate in able])
     health = _Health(runtime, {each.domain: each for each in await ledger.breakers.read()})
+    free = {gate.rate_key: max(gate.free, gate.tokens_free, gate.blocked) for gate in await ledger.gates.read()}
     return [
-        replace(candidate, seconds=seconds.get(str(candidate.ref)), failing=await health.problem(bound))
+        replace(
+            candidate,
+            seconds=seconds.get(str(candidate.ref)),
+            failing=await health.problem(bound),
+            busy=0.0 if bound.simulated else max(free.get(bound.rate_key, 0.0) - now, 0.0),
+        )
         for bound, candidate in able
     ]
 
@@ -191,7 +212,7 @@ class _Health:
         return ""
 
 
-_Rank = tuple[bool, bool, bool, int, bool, Decimal, bool, float, bool, str]
+_Rank = tuple[bool, bool, bool, bool, int, bool, Decimal, bool, float, bool, str]
 
 
 def _rank(candidate: Candidate) -> _Rank:
@@ -200,6 +221,7 @@ def _rank(candidate: Candidate) -> _Rank:
     return (
         candidate.simulated,
         bool(candidate.failing),
+        candidate.busy > _BUSY_SECONDS,
         bool(candidate.info.deprecated),
         len(candidate.adjusted),
         cost is None,
@@ -216,6 +238,7 @@ def rank_reason(candidate: Candidate, best: Candidate) -> str:
     reasons = (
         "it makes things up",
         candidate.failing,
+        f"its provider is busy: the next request leaves in {candidate.busy:.0f} s",
         f"it is deprecated: {candidate.info.deprecated}",
         f"it takes {', '.join(candidate.adjusted)} in its own way",
         f"its price is not known: {candidate.cost.reason}",

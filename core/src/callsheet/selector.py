@@ -33,12 +33,13 @@ class Requirements:
     """What a model must have beside taking the job as it is.
 
     `needs` are capabilities of its row or general attributes that it maps; `max_price` is in US dollars for one call;
-    `providers` are those that may be chosen from, and none means all.
+    `providers` are those that may be chosen from, and none means all; `context` is how many tokens it must take at least.
     """
 
     needs: tuple[str, ...] = ()
     max_price: Decimal | None = None
     providers: tuple[str, ...] = ()
+    context: int = 0
 
     def __bool__(self) -> bool:
         return self != Requirements()
@@ -59,7 +60,7 @@ class SelectionRequest:
         """What `auto:OPERATION` asks for; None for a reference to one model. Raises ConfigError."""
         if ref.provider != AUTO:
             if requirements:
-                raise ConfigError(f"needs, max_price and providers go with {AUTO}:OPERATION, and {ref} is one model")
+                raise ConfigError(f"needs, max_price, providers and context go with {AUTO}:OPERATION, and {ref} is one model")
             return None
         names = [each.value for each in Operation]
         if ref.model not in names:
@@ -79,7 +80,8 @@ class Candidate:
 
     `cost` is that of one call, for a job that waits for upstream with a placeholder for what upstream will give.
     `seconds` is how long its latest calls in this project took (the median), None without any. `failing` says what keeps
-    its breaker open, `adjusted` which attributes it takes another value for; `simulated` makes things up.
+    its breaker open, `adjusted` which attributes it takes another value for; `simulated` makes things up. `busy` is in how many
+    seconds its provider's gate lets the next request go.
     """
 
     ref: ModelRef
@@ -89,6 +91,7 @@ class Candidate:
     failing: str = ""
     adjusted: tuple[str, ...] = ()
     simulated: bool = False
+    busy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _RESERVED = frozenset(
     }  # no file on Windows
 )
 _OWN_KEYS = ("operation", "models", "for_each", "dispatch", "pin", "options")
-_MODEL_KEYS = ("ref", "options", "inputs", "needs", "max_price", "providers")
+_MODEL_KEYS = ("ref", "options", "inputs", "needs", "max_price", "providers", "context")
 _DISPATCH = ("call", "batch")
 SHEET_NAMES = ("sheet.toml", "sheet.json")
 
@@ -228,7 +228,11 @@ class _Reader:
         price = table.get("max_price")
         if price is not None and (isinstance(price, bool) or not isinstance(price, (int, float)) or not price >= 0):
             raise self._error(f"wants US dollars for one call, got {price!r}", f"{key}.max_price")
+        context = table.get("context", 0)
+        if isinstance(context, bool) or not isinstance(context, int) or context < 0:
+            raise self._error(f"wants a number of tokens, got {context!r}", f"{key}.context")
         return Requirements(
+            context=context,
             needs=self._texts(table.get("needs"), f"{key}.needs"),
             max_price=None if price is None else Decimal(str(price)),
             providers=self._texts(table.get("providers"), f"{key}.providers"),

@@ -64,6 +64,13 @@ class Ticket:
     sent: Sent = Sent.NOT_SENT
     job_id: str = ""
     aborted: AbortOutcome | None = None
+    elsewhere: bool = False
+    """Another task or process has sent the very same request, or is about to."""
+
+    def wait_for_another(self) -> None:
+        """Until it is known how an equal call ended."""
+        self.elsewhere = True
+        self.wait()
 
     def wait(self) -> None:
         """Somebody else works on the call: give back the slot and the place."""
