@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import replace
 
 import pytest
 
 from callsheet.artifacts import TextArtifact
+from callsheet.breaker import CircuitOpenError
 from callsheet.errors import (
     ConfigError,
     ConnectionFailedError,
@@ -20,7 +22,7 @@ from callsheet.errors import (
 )
 from callsheet.jobs import AbortOutcome, JobResult, RemoteState, RemoteStatus
 from callsheet.pay_once import OnUnknown, StillRunningError, UnknownOutcomeError
-from callsheet.policies import DeadlinePolicy, Policies, RetryPolicy
+from callsheet.policies import BreakerPolicy, DeadlinePolicy, Policies, RetryPolicy
 from callsheet.runner import JobStatus
 from callsheet.runs import RunRequest
 from callsheet.settings import Settings
@@ -253,6 +255,43 @@ class TestFallbacks:
                     assert result.artifacts[0].text == "instead"
         assert (asked.count("text"), asked.count("other")) == (5, 30)
         assert "was not called" in result.warnings[0].message
+
+
+class TestPatience:
+    """An outage that is short costs a run time, and no job."""
+
+    async def test_a_run_waits_until_a_breaker_closes(self, patient):
+        """What it is kept out by is no attempt of a job's, and every job is done in the end."""
+        failures = iter(range(8))
+
+        async def answer(_request, _context):
+            if next(failures, None) is not None:
+                raise OverloadedError("busy")
+            return JobResult((TextArtifact("at last"),))
+
+        patient.acme.script = defaultdict(lambda: [answer] * 100)
+        breaker = BreakerPolicy(failures=2, cooldown=0.001, longest_cooldown=0.002)
+        patient.policies = Policies(retries={"": RetryPolicy(attempts=9)}, breakers={"": breaker})
+        folder = patient.sheet(
+            '[inputs]\nn = 3\n[producers.a]\noperation = "text.generate"\nmodels = ["acme:text"]\n'
+            'for_each = "inputs.n"\nprompt = "{{ index }}"\n'
+        )
+        async with await patient.open() as client:
+            run = await client.run(CallSheet.load(folder))
+        assert {job.status for job in run.outcomes.values()} == {JobStatus.EXECUTED}
+        assert len(patient.acme.sent) == 8 + 3
+        assert any("was not called" in body["message"] for body in told(patient, "attempt.failed"))
+
+    async def test_a_call_outside_of_a_run_is_told_at_once(self, patient):
+        """Somebody sits there and waits."""
+        patient.acme.script["call"] = [OverloadedError("busy")] * 10
+        patient.policies = Policies(breakers={"": BreakerPolicy(failures=4, cooldown=30.0)})
+        async with await patient.open() as client:
+            with pytest.raises(OverloadedError):
+                await client.call("acme:text", prompt="x")
+            with pytest.raises(CircuitOpenError):
+                await client.call("acme:text", prompt="y")
+        assert len(patient.acme.sent) == 4
 
 
 class TestDeadlines:

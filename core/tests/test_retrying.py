@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callsheet.breaker import CircuitOpenError
 from callsheet.errors import ErrorKind, Sent, error_for
 from callsheet.models import Operation
 from callsheet.policies import RetryPolicy
@@ -53,6 +56,26 @@ def test_attempts_are_counted():
     assert all(tries.wait(failure(ErrorKind.OVERLOADED, Sent.REJECTED)) is not None for _ in range(3))
     assert tries.wait(last) is None
     assert str(last) == "no (the last of 4 attempts)"
+
+
+def test_a_breaker_is_waited_for_by_who_has_the_time():
+    """It counts as no attempt, but not for longer than any wait may be; a key that is refused is not waited for."""
+    policy = RetryPolicy(attempts=2)
+    eager = Retrying(policy, Operation.TEXT_GENERATE, lambda: 0.0, lambda: 0.0)
+    patient = replace(eager, patient=True)
+
+    def is_open(kind, retry_after):
+        error = CircuitOpenError("open", retry_after=retry_after)
+        error.kind = kind
+        return error
+
+    assert eager.wait(is_open(ErrorKind.OVERLOADED, 5.0)) is None
+    assert [patient.wait(is_open(ErrorKind.CONNECTION_FAILED, 5.0)) for _ in range(5)] == [5.0] * 5
+    assert patient.tries == 1
+    assert patient.wait(is_open(ErrorKind.OVERLOADED, policy.longest_wait + 1)) is None
+    assert patient.wait(is_open(ErrorKind.AUTHENTICATION, 5.0)) is None
+    once = replace(patient, policy=replace(policy, attempts=1))
+    assert once.wait(is_open(ErrorKind.OVERLOADED, 5.0)) is None
 
 
 def test_a_single_attempt_says_nothing():

@@ -96,7 +96,8 @@ class Course:
         if not call.bound.simulated:
             policies, operation = self._services.policies, call.job.operation
             policy = policies.retry(call.bound.rate_key)
-            ticket.retrying = Retrying(policy, operation, self._services.clock, self._services.chance, until)
+            patient = left == 1 and bool(ticket.run)
+            ticket.retrying = Retrying(policy, operation, self._services.clock, self._services.chance, until, patient)
             ticket.attempt = policies.deadlines.attempt
         return Turn(call, sample, ticket, until, last=left == 1)
 

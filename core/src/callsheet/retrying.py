@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from callsheet.breaker import CircuitOpenError
 from callsheet.errors import ErrorKind, ProviderError, Sent
 from callsheet.models import Operation
 from callsheet.patience import spread
@@ -28,13 +29,17 @@ CHEAP_PAID_AGAIN = 2
 
 @dataclass(slots=True)
 class Retrying:
-    """The tries of one call to one model. `clock` and `chance` as in Services; `until` is by the event loop's clock."""
+    """The tries of one call to one model. `clock` and `chance` as in Services; `until` is by the event loop's clock.
+
+    `patient` waits for a breaker to close: a run has the time, and there is no other model to ask.
+    """
 
     policy: RetryPolicy
     operation: Operation
     clock: Callable[[], float]
     chance: Callable[[], float]
     until: float | None = None
+    patient: bool = False
     tries: int = 1
     _finished: int = 0
     _began: float = field(init=False)
@@ -44,6 +49,8 @@ class Retrying:
 
     def wait(self, error: ProviderError) -> float | None:
         """Seconds until the call is sent again; None when it is not. The error's text says why, where one would ask."""
+        if isinstance(error, CircuitOpenError):
+            return self._until_it_closes(error)
         if not error.retryable or error.kind not in _AGAIN.get(error.sent, frozenset()) or self.policy.attempts <= 1:
             return None
         self._finished += error.sent is Sent.FINISHED
@@ -55,12 +62,23 @@ class Retrying:
         self.tries += 1
         return wait
 
+    def _until_it_closes(self, error: CircuitOpenError) -> float | None:
+        """Nothing was sent, so it is no attempt; how long it may take is bounded all the same."""
+        if not self.patient or error.kind not in _PASSING or self.policy.attempts <= 1:
+            return None
+        wait = self._seconds(error.retry_after)
+        return None if self._too_late(error, wait) else wait
+
     def _why_not(self, error: ProviderError, wait: float) -> str:
         policy = self.policy
         if self.tries >= policy.attempts:
             return f"the last of {self.tries} attempts"
         if self._finished > (CHEAP_PAID_AGAIN if self.operation.cheap else PAID_AGAIN):
             return "each further attempt may be paid anew"
+        return self._too_late(error, wait)
+
+    def _too_late(self, error: ProviderError, wait: float) -> str:
+        policy = self.policy
         if error.retry_after is not None and error.retry_after > policy.longest_wait:
             asked = f"the provider asks to come back in {error.retry_after:g} s"
             return f"{asked}, retry.longest_wait is {policy.longest_wait:g} s"
