@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from dataclasses import replace
 
 import pytest
@@ -269,7 +268,7 @@ class TestPatience:
                 raise OverloadedError("busy")
             return JobResult((TextArtifact("at last"),))
 
-        patient.acme.script = defaultdict(lambda: [answer] * 100)
+        patient.acme.script = {f"a[{number}]": [answer] * 100 for number in range(3)}
         breaker = BreakerPolicy(failures=2, cooldown=0.001, longest_cooldown=0.002)
         patient.policies = Policies(retries={"": RetryPolicy(attempts=9)}, breakers={"": breaker})
         folder = patient.sheet(
