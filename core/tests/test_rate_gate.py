@@ -71,6 +71,15 @@ async def hall(tmp_path, timeline):
     owner.close()
 
 
+@pytest.fixture
+async def archive(tmp_path, timeline):
+    """One whose ledger is a file: an answer takes a while, and others come meanwhile."""
+    owner = Owner.start(tmp_path)
+    async with await Ledger.open(tmp_path / "ledger.sqlite3", owner) as ledger:
+        yield Hall(ledger, timeline)
+    owner.close()
+
+
 def most_in_a_second(times):
     """The fullest second that begins or ends with a call."""
     return max(sum(begin <= at <= begin + 1 for at in times) for begin in times)
@@ -107,6 +116,32 @@ async def test_two_processes_share_a_limit_and_take_turns(hall):
     alone = [index for index, name in enumerate(hall.order) if name.startswith("few")]
     assert [b - a for a, b in pairwise(alone)] == [2, 2, 2, 2]
     assert most_in_a_second(hall.times) <= 11
+
+
+async def test_a_wide_limit_costs_a_write_for_many(archive):
+    """Who stands in line has a slot reserved with the first one's, as long as there is room; they come in order."""
+    gate, before = archive.gate(requests=10_000.0, tokens=10_000.0, concurrency=20), archive.ledger._writer.commits
+    tasks = archive.start(*(archive.call(gate, n, tokens=n) for n in range(16)))
+    while not all(task.done() for task in tasks):
+        await archive.time.go_on()
+    assert archive.order == list(range(16))
+    assert archive.ledger._writer.commits - before <= 5
+    (row,) = await archive.ledger.gates.read()
+    assert row.tokens_free - archive.time.now() <= sum(range(16)) * MARGIN / 10_000.0
+
+
+async def test_slots_that_nobody_comes_for_are_given_back(archive):
+    """A whole party is cancelled while its slots are reserved: the next call leaves as if it had not been there."""
+    gate = archive.gate(requests=1000.0)
+    tasks = archive.start(*(archive.call(gate, n) for n in range(5)))
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert archive.log == []
+    for _ in range(2):  # the reservation ends, and what gives it back is written after it
+        (row,) = await archive.ledger.gates.read()
+    assert row.free == row.tokens_free == archive.time.now()
 
 
 async def test_tokens_are_a_limit_of_their_own(hall):
@@ -281,14 +316,17 @@ async def test_a_clock_that_was_set_back_blocks_nobody(hall):
 @settings(max_examples=25, deadline=None)
 @given(
     rate=st.sampled_from([1.0, 3.0, 10.0, 50.0]),
-    arrivals=st.lists(st.floats(0, 3), min_size=1, max_size=25),
+    arrivals=st.lists(st.tuples(st.floats(0, 3), st.integers(1, 3)), min_size=1, max_size=25),
 )
 async def test_no_second_holds_more_than_the_limit_and_one(tmp_path_factory, rate, arrivals):
-    """However calls come; and nobody gets a moment that is over."""
+    """However calls come, alone or together."""
     owner = Owner.start(tmp_path_factory.mktemp("hall"))
     async with await Ledger.open(None, owner) as ledger:
-        slots = [(await ledger.gates.reserve(KEY, MARGIN / rate, 0.0, 1000.0 + at)).start for at in sorted(arrivals)]
+        slots = []
+        for at, party in sorted(arrivals):
+            reserved = await ledger.gates.reserve(KEY, MARGIN / rate, [0.0] * party, 1000.0 + at)
+            slots += [slot.start for slot in reserved]
     owner.close()
     assert slots == sorted(slots)
-    assert all(slot >= 1000.0 + at for slot, at in zip(slots, sorted(arrivals), strict=True))
+    assert slots[0] == 1000.0 + min(arrivals)[0]
     assert most_in_a_second(slots) <= rate + 1

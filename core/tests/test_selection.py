@@ -257,9 +257,9 @@ async def test_a_busy_provider_comes_after_one_that_is_free(agency):
     agency.model("south:b", 2)
     async with await agency.open() as client:
         now = time.time()
-        await client.ledger.gates.reserve("north", 9.0, 0.0, now)
+        await client.ledger.gates.reserve("north", 9.0, [0.0], now)
         short = (await client.plan(agency.sheet())).selections[0]
-        await client.ledger.gates.reserve("north", 100.0, 0.0, now)
+        await client.ledger.gates.reserve("north", 100.0, [0.0], now)
         long = (await client.plan(agency.sheet())).selections[0]
     assert refs(short) == ["north:a", "south:b"]
     assert refs(long) == ["south:b", "north:a"]

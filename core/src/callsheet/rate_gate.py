@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
+from operator import itemgetter
 from typing import Any
 
 from callsheet.errors import RateLimitedError, Sent
 from callsheet.policies import LimitPolicy
 from callsheet.stores.gates import GateRow, GateRows, Slot
 
-__all__ = ["AHEAD", "FIRST_HOLD", "LONGEST_HOLD", "MARGIN", "MEMORY", "Porter", "RateGate"]
+__all__ = ["AHEAD", "FIRST_HOLD", "LATE", "LONGEST_HOLD", "MARGIN", "MEMORY", "TOGETHER", "Porter", "RateGate"]
 
 MARGIN = 1.03
 """Slots are so much longer than the limit asks for: a process may wake late, and its request falls into another's second."""
@@ -22,6 +23,10 @@ FIRST_HOLD = 1.0
 LONGEST_HOLD = 60.0
 AHEAD = 0.25
 """Seconds for which a process reserves slots: a ledger that is slow for a moment costs none, and others wait no longer."""
+LATE = 0.02
+"""A slot that began so many seconds ago is still good: the one before it may have been late, too."""
+TOGETHER = 0.01
+"""Seconds of slots that are reserved in one write: other processes notice no less."""
 MEMORY = 60.0
 """How long another process's experience of how many calls at once are right is worth something."""
 
@@ -76,7 +81,7 @@ class RateGate:
             return now
         number = next(self._numbers)
         while True:
-            await self._line.take(number)
+            await self._line.take(number, tokens)
             try:
                 slot = await self._reserve(tokens)
                 self._coming += slot is not None
@@ -178,20 +183,37 @@ class RateGate:
         await self._porter.sleep(seconds)
 
     async def _next_slot(self, tokens: float) -> Slot:
-        """That of a call that was cancelled, or the next one of all processes."""
+        """One that was reserved already, or the next one of all processes, with some for who stands behind."""
         limit, now = self.limit, self._porter.now()
         seconds = MARGIN / limit.requests if limit.requests else 0.0
-        tokens_seconds = tokens * MARGIN / limit.tokens if limit.tokens else 0.0
+        of_tokens = MARGIN / limit.tokens if limit.tokens else 0.0
         while self._slots:
             slot = heappop(self._slots)
-            if slot.start >= now and slot.tokens_seconds >= tokens_seconds:
+            if slot.start >= now - LATE and slot.tokens_seconds >= tokens * of_tokens:
                 return slot
-        waiting = self._rows.reserve(self.rate_key, seconds, tokens_seconds, now)
+        waiting = self._rows.reserve(self.rate_key, seconds, self._party(tokens, seconds, of_tokens), now)
         try:
-            return await asyncio.shield(waiting)
+            slot, *more = await asyncio.shield(waiting)
         except asyncio.CancelledError:
             waiting.add_done_callback(self._not_wanted)
             raise
+        for each in more:
+            heappush(self._slots, each)
+        return slot
+
+    def _party(self, tokens: float, seconds: float, of_tokens: float) -> list[float]:
+        """The seconds of tokens of the call at the head of the line, and of those behind it whose turn is at once, too.
+
+        There is room for each. So a limit that is hardly one costs hardly a write, and a tight one is shared call by call.
+        """
+        room = len(self._line.waiting) if self.width is None else int(self.width) - self.under_way - self._coming - 1
+        party, ahead = [tokens * of_tokens], 0.0
+        for behind in self._line.waiting[: max(room, 0)]:
+            ahead += max(seconds, party[-1])
+            if ahead > TOGETHER:
+                break
+            party.append(behind * of_tokens)
+        return party
 
     async def _sleep(self, slot: Slot, seconds: float) -> None:
         if seconds <= 0:
@@ -202,9 +224,10 @@ class RateGate:
             self._keep(slot)
             raise
 
-    def _not_wanted(self, reserved: asyncio.Future[Slot]) -> None:
+    def _not_wanted(self, reserved: asyncio.Future[list[Slot]]) -> None:
         if reserved.exception() is None:
-            self._porter.heed(self._rows.give_back(self.rate_key, reserved.result()))
+            for slot in reversed(reserved.result()):
+                self._porter.heed(self._rows.give_back(self.rate_key, slot))
 
     def _keep(self, slot: Slot) -> None:
         """For the next in line; else it is given back, where nobody else has reserved the one after it."""
@@ -218,7 +241,7 @@ class _Line:
     """One at a time, by number: who comes back with an early one goes to the front."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
         self._taken = False
 
     @property
@@ -227,15 +250,20 @@ class _Line:
 
     @property
     def is_waited_in(self) -> bool:
-        return any(not turn.done() for _, turn in self._waiting)
+        return any(not turn.done() for *_, turn in self._waiting)
 
-    async def take(self, number: int) -> None:
+    @property
+    def waiting(self) -> list[float]:
+        """The tokens of those who wait, in order."""
+        return [tokens for _, tokens, turn in sorted(self._waiting, key=itemgetter(0)) if not turn.done()]
+
+    async def take(self, number: int, tokens: float) -> None:
         """Wait for one's turn; `leave` has to follow."""
         if not self._taken:
             self._taken = True
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (number, turn))
+        heappush(self._waiting, (number, tokens, turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -247,7 +275,7 @@ class _Line:
     def leave(self) -> None:
         """The next one's turn."""
         while self._waiting:
-            _, turn = heappop(self._waiting)
+            *_, turn = heappop(self._waiting)
             if not turn.done():
                 turn.set_result(None)
                 return

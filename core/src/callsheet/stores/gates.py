@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from callsheet.stores.writer import Turn, Writer
@@ -49,20 +50,25 @@ class GateRows:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    def reserve(self, rate_key: str, seconds: float, tokens_seconds: float, now: float) -> Future[Slot]:
-        """The next free slot, which nobody else gets: first come, first served over all processes."""
+    def reserve(self, rate_key: str, seconds: float, tokens_seconds: Sequence[float], now: float) -> Future[list[Slot]]:
+        """The next free slots, one for each of `tokens_seconds`; nobody else gets them: first come, first served everywhere."""
 
-        def write(turn: Turn) -> Slot:
+        def write(turn: Turn) -> list[Slot]:
             row = _row(turn, rate_key)
             set_back = row.seen > now + CLOCK_STEP  # else everybody would wait for the time that was
             start = now if set_back else max(now, row.free, row.tokens_free, row.blocked)
+            slots: list[Slot] = []
+            for of_tokens in tokens_seconds:
+                slots.append(Slot(start, seconds, of_tokens))
+                free, tokens_free = start + seconds, start + of_tokens
+                start = max(free, tokens_free)
             turn.db.execute(
                 "INSERT INTO gates (rate_key, free, tokens_free, seen, blocked, held) VALUES (?, ?, ?, ?, 0, 0) "
                 "ON CONFLICT (rate_key) DO UPDATE SET free = excluded.free, tokens_free = excluded.tokens_free, "
                 "seen = excluded.seen, blocked = CASE WHEN ? THEN 0 ELSE blocked END",
-                (rate_key, start + seconds, start + tokens_seconds, now, set_back),
+                (rate_key, free, tokens_free, now, set_back),
             )
-            return Slot(start, seconds, tokens_seconds)
+            return slots
 
         return self._writer.submit(write, durable=False)
 
