@@ -21,7 +21,7 @@ MARGIN = 1.03
 FIRST_HOLD = 1.0
 """Seconds for which nothing is sent after a refusal without a time; each further round trip that is refused doubles it."""
 LONGEST_HOLD = 60.0
-AHEAD = 0.25
+AHEAD = 0.1
 """Seconds for which a process reserves slots: a ledger that is slow for a moment costs none, and others wait no longer."""
 LATE = 0.02
 """A slot that began so many seconds ago is still good: the one before it may have been late, too."""
