@@ -12,7 +12,8 @@ import nox
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
-PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/[!_]*/pyproject.toml"))
+RESOLUTIONS = ["lowest-direct", "highest"]
 
 nox.needs_version = ">=2026.4.10"
 nox.options.default_venv_backend = "uv"
@@ -107,9 +108,9 @@ def newest(session: nox.Session) -> None:
     _on_wheels(session, "highest", PLUGINS)
 
 
-@nox.session(python="3.11", reuse_venv=False)
+@nox.session(python=PYTHONS, reuse_venv=False)
 @nox.parametrize("plugin", PLUGINS)
-@nox.parametrize("resolution", ["lowest-direct", "highest"])
+@nox.parametrize("resolution", RESOLUTIONS)
 def plugin_range(session: nox.Session, plugin: str, resolution: str) -> None:
     """A plugin's tests alone with core, at both ends of the versions that they declare."""
     _on_wheels(session, resolution, [plugin], f"plugins/{plugin}/tests")
@@ -139,7 +140,7 @@ def contracts(session: nox.Session) -> None:
 
 @nox.session(python="3.11", reuse_venv=False)
 def dist(session: nox.Session) -> None:
-    """Install the built wheels into a clean environment and run the example there."""
+    """Install the built wheels into a clean environment; run the example there, and a plugin that `plugins new` began."""
     folder = wheels(session)
     mine = [wheel_of(folder, name) for name in ["callsheet", *(f"callsheet-{p}" for p in PLUGINS)]]
     session.install("-q", "-c", constraints(session), *mine)
@@ -148,6 +149,50 @@ def dist(session: nox.Session) -> None:
     shutil.copytree(ROOT / "examples" / "volcano", example, ignore=shutil.ignore_patterns(".callsheet", "output*"))
     session.run("callsheet", "plugins", "list")
     session.run("callsheet", "run", str(example), "--mode", "mock", "--json")
+    for style in ("answer", "job", ""):
+        _begin_plugin(session, f"dist-{style or 'trial'}", *(["--api-style", style] if style else []))
+    _publish_plugin(session, folder, "dist-trial")
+
+
+def _begin_plugin(session: nox.Session, name: str, *options: str) -> None:
+    """A package as its author gets it, with nothing for its linter and its type checker to say."""
+    package = Path(session.create_tmp()) / name
+    shutil.rmtree(package, ignore_errors=True)
+    session.run("callsheet", "plugins", "new", name, "--into", str(package), *options)
+    session.install("-q", *nox.project.load_toml(package / "pyproject.toml")["dependency-groups"]["dev"])
+    with session.chdir(package):
+        session.run("ruff", "check", "-q")
+        session.run("ruff", "format", "-q", "--check")
+        session.run("mypy")
+
+
+def _publish_plugin(session: nox.Session, folder: Path, name: str) -> None:
+    """Its wheel, built and installed as a user does, passes its own tests and the checks; then it is removed."""
+    package = Path(session.create_tmp()) / name
+    session.run_install("uv", "build", "--wheel", "-q", "--out-dir", str(folder), str(package), external=True)
+    session.run("callsheet", "plugins", "install", wheel_of(folder, f"callsheet-{name}"))
+    with session.chdir(package):
+        session.run("pytest", "-q")
+    session.run("callsheet", "plugins", "check", name, "--report", str(folder / "report.json"))
+    session.run("callsheet", "plugins", "remove", name)
+
+
+@nox.session(python="3.11", default=False)
+def references(session: nox.Session) -> None:
+    """Write what is generated: JSON Schemas, the page of the command line, the drawings of the floors."""
+    install_workspace(session)
+    session.run("python", "-m", "references", env={"PYTHONPATH": "tests"})
+
+
+@nox.session(python="3.11")
+def docs(session: nox.Session) -> None:
+    """The docs site; a warning, a link that leads nowhere or a public name without an entry fails it."""
+    session.install("-q", "-c", constraints(session), *PYPROJECT["dependency-groups"]["docs"])
+    folder = Path(session.create_tmp()) / "docs"
+    staging = ("python", "-m", "references.staging", str(folder))
+    session.run(*staging, env={"PYTHONPATH": "tests"})
+    session.run("zensical", "build", "--strict", "--config-file", str(folder / "zensical.toml"))
+    session.run(*staging, "--built", env={"PYTHONPATH": "tests"})
 
 
 @nox.session(venv_backend="none", default=False)
@@ -158,12 +203,19 @@ def pins(session: nox.Session) -> None:
     empty = re.sub(r"(?s)constraint-dependencies = \[.*?\n?\]", "constraint-dependencies = []", text, count=1)
     path.write_text(empty)
     listed = session.run(
-        "uv", "export", "--all-packages", "--group", "check", "--no-hashes", "--no-annotate", "--no-header",
+        "uv", "export", "--all-packages", "--group", "check", "--group", "docs", "--no-hashes", "--no-annotate", "--no-header",
         "--no-emit-workspace", "--upgrade", "--format", "requirements.txt", silent=True, external=True,
     )  # fmt: skip
     names = sorted(line.split(";")[0].strip() for line in str(listed).splitlines() if "==" in line)
     block = "".join(f'  "{name}",\n' for name in dict.fromkeys(names))
     path.write_text(empty.replace("constraint-dependencies = []", f"constraint-dependencies = [\n{block}]", 1))
+
+
+@nox.session(python="3.11", default=False)
+def changelog(session: nox.Session) -> None:
+    """The next section of CHANGELOG.md as it would be; `-- --version 0.2.0` writes it, and removes the fragments."""
+    session.install("-q", "towncrier>=25.8")
+    session.run("towncrier", "build", *(session.posargs or ["--draft", "--version", "next"]))
 
 
 @nox.session(python="3.11", default=False)
@@ -192,16 +244,22 @@ def corpus(session: nox.Session) -> None:
 @nox.session(venv_backend="none", default=False)
 def full(session: nox.Session) -> None:
     """Everything, on every Python."""
-    every_python = [f"tests-{python}" for python in PYTHONS]
+    # Each one by its whole name: a name that several share stands for the first of them alone.
     for name in (
-        *every_python,
-        "plugin_alone",
-        "plugin_range",
+        *(f"tests-{python}" for python in PYTHONS),
+        *(f"plugin_alone(plugin={name!r})" for name in PLUGINS),
+        *(
+            f"plugin_range-{python}(resolution={end!r}, plugin={name!r})"
+            for python in PYTHONS
+            for name in PLUGINS
+            for end in RESOLUTIONS
+        ),
         "minimums",
         "newest",
         "lint",
         "typing",
         "contracts",
+        "docs",
         "dist",
     ):
         session.notify(name)

@@ -16,6 +16,12 @@ from unittest import mock
 
 import pytest
 
+# Test modules are loaded one by one and know no neighbours: this package is found under a name of its own.
+if "references" not in sys.modules:
+    _package = ModuleType("references")
+    _package.__path__ = [str(Path(__file__).parent / "references")]
+    sys.modules["references"] = _package
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -47,6 +53,7 @@ class Site:
         info = source / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        head += "".join(f"Requires-Dist: {each}\n" for each in table.get("dependencies", ()))
         (info / "METADATA").write_text(head, encoding="utf-8")
         groups = table.get("entry-points", {})
         lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in each.items()) for group, each in groups.items()]

@@ -165,7 +165,7 @@ def project(tmp_path, cache, replicate, elevenlabs):
     folder.mkdir()
     (folder / "callsheet.toml").write_text("")
     project = Project(folder, {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(cache)})
-    project.environment |= {"REPLICATE_BASE_URL": replicate.origin, "REPLICATE_API_TOKEN": replicate.token}
+    project.environment |= {"REPLICATE_BASE_URL": replicate.origin, "REPLICATE_API_TOKEN": replicate.key}
     project.environment |= {"ELEVENLABS_BASE_URL": elevenlabs.origin, "ELEVENLABS_API_KEY": elevenlabs.key}
     project.sheet(SHEET)
     return project
@@ -345,7 +345,7 @@ async def test_silence(tmp_path, replicate, monkeypatch, route):
         """Nobody waits."""
 
     settings = Settings(providers={"replicate": ProviderSettings(base_url=replicate.origin)})
-    secrets = MappingSecrets({"REPLICATE_API_TOKEN": replicate.token})
+    secrets = MappingSecrets({"REPLICATE_API_TOKEN": replicate.key})
     async with await Client.open(CallsheetProject.at(tmp_path), settings, secrets=secrets, sleep=sleep) as client:
         result = await client.call("replicate:bytedance/seedream-4", prompt="lava", count=2)
         assert [artifact.location.read_bytes() for artifact in result.artifacts] == [RED, BLUE]
@@ -369,7 +369,7 @@ def test_speech_that_was_refused(project, elevenlabs, trouble):
     elevenlabs.fail(Trouble(), trouble)
     ended = project.run("run", ".")
     assert [len(file) > 1000 for file in ended.files] == [True]
-    assert len(elevenlabs.paid) == 2
+    assert len(elevenlabs.asked("speech")) == 2
 
 
 @REFUSALS
@@ -381,7 +381,7 @@ def test_speech_that_was_refused_for_good(project, elevenlabs, trouble):
     said = project.run("run", ".", code=1)
     again = project.go_on(said, r"nothing is paid twice\): (callsheet resume .+)")
     assert [len(file) > 1000 for file in again.files] == [True]
-    assert len(elevenlabs.paid) == 2
+    assert len(elevenlabs.asked("speech")) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ other blocks of a page are carried out from top to bottom in one working folder.
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import os
 import re
@@ -13,11 +15,13 @@ import shlex
 import shutil
 import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 import pytest
+from references.command_line import commands as all_commands
 
 from callsheet.cli import main
 from callsheet.cli.commands import cli
@@ -28,7 +32,8 @@ from callsheet.sheet import CallSheet
 
 ROOT = Path(__file__).resolve().parents[1]
 OF_PLUGINS = (*ROOT.glob("plugins/*/docs.md"), *ROOT.glob("plugins/*/README.md"))
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *OF_PLUGINS])
+OF_CONTRIBUTORS = (*ROOT.glob("*.md"), ROOT / "changelog/README.md")
+PAGES = sorted([*OF_CONTRIBUTORS, *ROOT.glob("docs/**/*.md"), *OF_PLUGINS])
 
 LANGUAGES = {"python", "toml", "json", "console", "sh", "text", "mermaid"}
 SHELL = ("console", "sh")
@@ -126,6 +131,8 @@ class Walk:
 
     def _command(self, command: str, block: Block) -> None:
         words = shlex.split(command)
+        target = Path(words[-1]) if words[0] == "callsheet" and words[-2:-1] == [">"] else None
+        words = words[:-2] if target else words
         if words[0] in NOT_RUN or any(word in ("|", ">", "&&") for word in words):
             return
         while "=" in words[0]:
@@ -133,13 +140,18 @@ class Walk:
             os.environ[name] = value
         if words[0] == "cd":
             os.chdir(words[1])
+        elif words[:3] == ["callsheet", "plugins", "install"]:  # as uv or pip would
+            self.site.install(Path(words[3]).resolve())
         elif words[0] == "mkdir":
             Path(words[-1]).mkdir(parents=True, exist_ok=True)
         else:
             assert words[0] == "callsheet", f"{block.place}: nobody says here how to run {words[0]!r}"
-            with pytest.raises(SystemExit) as ended:
+            printed = io.StringIO()
+            with pytest.raises(SystemExit) as ended, redirect_stdout(printed) if target else nullcontext():
                 main(words[1:])
             assert ended.value.code == 0, f"{block.place}: `{command}` ends with {ended.value.code}"
+            if target:
+                target.write_text(printed.getvalue(), encoding="utf-8")
 
 
 def commands(text: str) -> list[str]:
@@ -160,6 +172,8 @@ def test_page_works_from_top_to_bottom(page, folder, site):
     """Everything that a page tells its reader to run works, in the order in which it stands there."""
     examples = shutil.ignore_patterns(".callsheet", "output*")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=examples)
+    if page.parent.name.startswith("_"):  # the template is no part of the workspace: it is installed for its own page
+        site.install(shutil.copytree(page.parent, folder.parent / "template"))
     walk = Walk(folder, site)
     for block in _blocks(page):
         walk.block(block)
@@ -237,6 +251,31 @@ def test_commands_in_prose_exist(page):
     """Every `callsheet NAME` in the running text is a command."""
     for words in re.findall(f"`{COMMAND.pattern}", _prose(page)):
         assert exists(*words), words
+
+
+def flags_of(*words: str) -> set[str]:
+    """The flags of a command and of its group; of all commands without words. Empty for a plugin's command."""
+    found = [(name.split()[1:], command) for name, command, _ in all_commands()]
+    wanted = [command for name, command in found if not words or name == [*words][: len(name)]]
+    known = {flag for each in wanted for option in each.params for flag in (*option.opts, *option.secondary_opts)}
+    return known | {"--help"} if len(wanted) > 1 else set()
+
+
+@of(*SHELL)
+def test_flags_of_commands_exist(block):
+    """Every `--flag` of a command line is one of that command, also in lines which are not run here."""
+    for line in commands(block.text):
+        command = re.search(r"\bcallsheet ([^|>&]*)", line)
+        words = command[1].split() if command else []
+        flags = flags_of(*itertools.takewhile(lambda word: not word.startswith("-"), words))
+        assert not flags or {word.partition("=")[0] for word in words if word.startswith("--")} <= flags, line
+
+
+@each_page
+def test_flags_in_prose_exist(page):
+    """Every `--flag` in code marks that stands alone or after a command of ours is a flag."""
+    spans = re.findall(r"`((?:callsheet |--)[^`]*)`", _prose(page))
+    assert {flag for span in spans for flag in re.findall(r"(?<!\S)--[a-z][a-z-]*", span)} <= flags_of()
 
 
 @each_page

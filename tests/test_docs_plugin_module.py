@@ -5,27 +5,17 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import fields, is_dataclass
-from pathlib import Path
+from functools import partial
 
 import pytest
+from references.pages import CODE, read
+from references.pages import table as table_of
 
 from callsheet import handler, plugin
 from callsheet.context import JobContext
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs/reference/plugin-module.md").read_text(encoding="utf-8")
-CODE = re.compile(r"`([^`]+)`")
-
-
-def table(first: str) -> list[list[str]]:
-    """The rows of the table whose head begins so."""
-    lines = PAGE.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first} |"))
-    rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
-    return rows
+PAGE = read("reference/plugin-module.md")
+table = partial(table_of, PAGE)
 
 
 def test_every_name_is_on_the_page_once():
@@ -90,3 +80,10 @@ def test_functions_of_the_page_can_be_imported(heading):
     names = re.findall(r"^\| `(\w+)` \|", PAGE.split(f"## {heading}\n")[1].split("\n## ")[0], re.MULTILINE)
     assert names
     assert all(inspect.isfunction(getattr(plugin, name)) for name in names)
+
+
+def test_a_json_api_has_the_fields_and_methods_of_the_page():
+    """Each of them, and no other."""
+    told = {name for first in ("field", "`JsonApi`") for row in table(first) for name in CODE.findall(row[0])}
+    methods = {name for name, _ in inspect.getmembers(plugin.JsonApi, inspect.isfunction) if not name.startswith("_")}
+    assert told == {each.name for each in fields(plugin.JsonApi)} | methods

@@ -6,12 +6,13 @@ import asyncio
 import inspect
 import json
 import re
-import tomllib
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from references.floors import floors
+from references.pages import CODE, DOCS, ROOT, named, read, section, table
 
 import callsheet
 from callsheet import (
@@ -39,70 +40,13 @@ from callsheet.jobs import AbortOutcome, JobResult, Receipt
 from callsheet.models import ModelInfo, Operation
 from callsheet.selector import Candidate, SelectionRequest
 from callsheet.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
-CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-
-
-def read(page: str) -> str:
-    """A page's text."""
-    return (DOCS / page).read_text(encoding="utf-8")
-
-
-def section(text: str, heading: str) -> str:
-    """What stands under a heading, up to the next heading; comments in blocks are no headings."""
-    fenced, inside, found = False, False, []
-    for line in text.splitlines():
-        fenced ^= line.startswith("```")
-        if not fenced and line.startswith("#"):
-            inside = line.lstrip("#") == f" {heading}"
-        elif inside:
-            found.append(line)
-    assert found, f"there is no heading {heading!r}"
-    return "\n".join(found)
-
-
-def table(text: str, first: str) -> list[list[str]]:
-    """The rows of the table whose first column is called `first`, with its cells as they are written."""
-    lines = text.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |"))
-    rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))])
-    return rows
-
-
-def named(rows: list[list[str]], column: int = 0) -> list[str]:
-    """All names in code marks in one column."""
-    return [name for row in rows for name in CODE.findall(row[column])]
-
-
-def drawing() -> str:
-    """The plain-text picture of the floors."""
-    return section(read("explanation/architecture.md"), "The floors").split("```text")[1].split("```")[0]
-
-
-def layers() -> list[list[str]]:
-    """The floors as import-linter has them, each a list of modules."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    contracts = project["tool"]["importlinter"]["contracts"]
-    found = next(contract for contract in contracts if contract["type"] == "layers")
-    return [[name.strip(" ()") for name in re.split(r"[:|]", layer)] for layer in found["layers"]]
-
-
-def test_picture_of_the_floors_is_the_contract():
-    """The text drawing names the same modules on the same floors, in the same order, as `[tool.importlinter]`."""
-    drawn = re.findall(r"[├└]─ (.+)", drawing())
-    assert [sorted(line.split(" · ")) for line in drawn] == [sorted(layer) for layer in layers()]
+from callsheet.testing.report import CheckStatus, Tier
 
 
 def test_change_table_names_modules():
     """Where to look is a module that exists."""
     text = section(read("explanation/architecture.md"), "I want to change X: look in Y")
-    modules = {name for layer in layers() for name in layer}
+    modules = {name for *_, rows in floors() for row in rows for name in row}
     for row in table(text, "I want to change"):
         looked = [name for name in CODE.findall(row[1]) if "-" not in name]
         assert not looked or looked[0] in modules, row
@@ -228,6 +172,21 @@ def test_every_hook_has_its_heading():
     """The headings are the hooks, in the order of the code."""
     found = re.findall(r"^## (callsheet_\w+)$", read("reference/hooks.md"), re.MULTILINE)
     assert found == list(hooks())
+
+
+HOOK = re.compile(r"^ *(?:async )?def (callsheet_\w+)\(", re.MULTILINE)
+
+
+def test_every_hook_is_used_by_the_plugin_of_the_page():
+    """Which is installed and run where the page is carried out from top to bottom."""
+    blocks = re.findall(r"```python\n# src(.*?)```", read("reference/hooks.md"), re.DOTALL)
+    assert {name for block in blocks for name in HOOK.findall(block)} == set(hooks())
+
+
+def test_every_hook_has_a_test():
+    """Some test has a plugin with that hook."""
+    tests = [*ROOT.glob("core/tests/**/test_*.py"), *ROOT.glob("core/tests/**/conftest.py")]
+    assert set(hooks()) <= {name for path in tests for name in HOOK.findall(path.read_text(encoding="utf-8"))}
 
 
 @pytest.mark.parametrize("name", list(hooks()))
@@ -430,11 +389,20 @@ def test_secrets_come_from_the_environment():
 
 
 def test_conformance_checks_are_on_the_page():
-    """Every check in its order, with what it holds."""
-    rows = table(section(read("how-to/test-a-plugin.md"), "The checks"), "id")
-    assert [(row[0].strip("`"), row[1].replace("`", "")) for row in rows] == [
-        (check.id, check.holds.replace("`", "")) for check in testing.CHECKS
-    ]
+    """Every check in its order, with what it holds and how a plugin is repaired; at least those that were promised."""
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+) \|$", read("reference/checks.md"), re.MULTILINE)
+    assert rows == [(check.id, f"{check.holds} | {check.repair}") for check in testing.CHECKS]
+    assert len(rows) >= 60
+
+
+def test_tiers_and_the_report_are_on_the_page():
+    """Every tier in its order, every status, and every key of the report."""
+    text = read("how-to/test-a-plugin.md")
+    assert named(table(section(text, "A report, and a tier"), "tier")) == [tier.value for tier in Tier]
+    assert [status.value for status in CheckStatus if f"`{status}`" not in text] == []
+    told = json.loads(re.search(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1])
+    report = testing.conformance("callsheet_mock", only=["manifest"]).as_json()
+    assert (list(told), list(told["checks"][0])) == (list(report), list(report["checks"][0]))
 
 
 def test_faults_of_the_loopback_server_are_on_the_page():
@@ -443,5 +411,6 @@ def test_faults_of_the_loopback_server_are_on_the_page():
     told = [name for row in rows for name in CODE.findall(row[0])]
     assert sorted(told) == sorted(each.name for each in fields(testing.Fault))
     text = read("how-to/test-a-plugin.md") + read("decisions/0010-compatible-vendors-and-conformance.md")
-    text += read("decisions/0016-a-server-for-authors.md")
+    text += read("decisions/0016-a-server-for-authors.md") + read("how-to/record-a-vendor.md")
+    text += read("decisions/0027-recordings.md")
     assert [name for name in testing.__all__ if f"`{name}" not in text] == []

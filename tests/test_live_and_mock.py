@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from PIL import Image
+
+from callsheet.testing import assert_image
 
 PLUGIN_TOML = """
 api = 1
@@ -138,8 +139,7 @@ def test_the_mock_makes_what_the_live_mapping_promises(site, sheet):
     document = run(site, "run", sheet, "--mode", "mock", "--strict")
     assert (document["executed"], document["warnings"]) == (2, [])
     for number in range(2):
-        with Image.open(sheet / f"output-mock/poster-{number}.png") as picture:
-            assert picture.size == (300, 500)
+        assert_image(sheet / f"output-mock/poster-{number}.png", width=300, height=500)
     assert {job["mapping"] for job in jobs(sheet).values()} == {"checked"}
     assert all(job["meta"]["mocked"] for job in jobs(sheet).values())
 

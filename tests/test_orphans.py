@@ -46,7 +46,7 @@ def stage(tmp_path, stages, server):
     """A project with three stills, and processes in it that reach the server."""
     made = stages.Stage.build(tmp_path, SHEET)
     plain = made.environment
-    reached = {"REPLICATE_BASE_URL": server.origin, "REPLICATE_API_TOKEN": server.token}
+    reached = {"REPLICATE_BASE_URL": server.origin, "REPLICATE_API_TOKEN": server.key}
     made.environment = lambda **more: plain(**reached, **more)
     return made
 

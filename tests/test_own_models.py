@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from callsheet.cli import main
+from callsheet.testing import assert_image
 from callsheet_replicate.testing import Delivery, ReplicateServer, Script
 
 V1, V2 = "5f" * 32, "6a" * 32
@@ -74,7 +75,7 @@ def server(folder, tmp_path):
     with ReplicateServer() as running:
         running.models[NAME] = described(V1)
         running.script(V1, Script(Delivery(picture(), "image/png"), polls=0))
-        os.environ |= {"REPLICATE_BASE_URL": running.origin, "REPLICATE_API_TOKEN": running.token}
+        os.environ |= {"REPLICATE_BASE_URL": running.origin, "REPLICATE_API_TOKEN": running.key}
         os.environ["XDG_CONFIG_HOME"] = str(tmp_path / "config")
         Path("callsheet.toml").write_text("")
         yield running
@@ -119,8 +120,7 @@ def test_an_added_model_is_called_in_its_version(server, cli):
     )
     assert cli("run", ".", "--mode", "mock").code == 0
     assert len(created(server)) == 1
-    with Image.open("output-mock/lamp-1.png") as made:
-        assert made.format == "PNG"
+    assert_image(Path("output-mock/lamp-1.png"), media_type="image/png")
     assert cli("run", ".").code == 0
     assert created(server) == [("/predictions", V1)] * 3
 

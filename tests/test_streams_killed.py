@@ -54,7 +54,7 @@ def interrupted(stage, server):
 
 def reached(server):
     """What leads a process to the server."""
-    return {"REPLICATE_BASE_URL": server.origin, "REPLICATE_API_TOKEN": server.token}
+    return {"REPLICATE_BASE_URL": server.origin, "REPLICATE_API_TOKEN": server.key}
 
 
 def test_killed_in_the_middle(stage, server, interrupted):

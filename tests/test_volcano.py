@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+
+from callsheet.testing import assert_audio, assert_image, assert_video
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "volcano"
 JOBS = {"script", "music", *(f"{p}[{i}]" for p in ("prompt", "still", "narration", "clip") for i in range(3))}
@@ -32,16 +33,6 @@ def copy_of_example(folder):
     """The example without what runs leave behind."""
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".callsheet", "output*"))
     return folder
-
-
-def probe(path):
-    """ffprobe's streams and format; anything it complains about fails the test."""
-    if shutil.which("ffprobe") is None:
-        pytest.fail("ffprobe is needed to look at the artifacts: install ffmpeg")
-    command = ["ffprobe", "-v", "warning", "-show_streams", "-show_format", "-of", "json", str(path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert run.stderr == ""
-    return json.loads(run.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -66,31 +57,26 @@ def test_every_job_is_executed_and_every_artifact_is_there(made):
 def test_pictures_open_with_the_asked_shape(made):
     """JPEG, 16:9."""
     for number in range(3):
-        with Image.open(made[0] / f"output-mock/still-{number}.jpg") as picture:
-            picture.load()
-            assert picture.format == "JPEG"
-            assert picture.width * 9 == picture.height * 16
+        seen = assert_image(made[0] / f"output-mock/still-{number}.jpg", media_type="image/jpeg")
+        assert seen.width * 9 == seen.height * 16
 
 
 def test_clips_play_with_sound_for_as_long_as_asked(made):
     """H.264 and AAC, 16:9, five seconds within one frame."""
     for number in range(3):
-        seen = probe(made[0] / f"output-mock/clip-{number}.mp4")
-        video, audio = seen["streams"]
-        assert (video["codec_name"], audio["codec_name"]) == ("h264", "aac")
-        assert video["width"] * 9 == video["height"] * 16
-        assert abs(float(video["duration"]) - 5) <= 1 / 24
-        assert abs(float(audio["duration"]) - 5) <= 1024 / 48000
+        seen = assert_video(made[0] / f"output-mock/clip-{number}.mp4", seconds=5, within=1 / 24, sound=True)
+        assert seen.codecs == ("h264", "aac")
+        assert seen.width * 9 == seen.height * 16
 
 
 def test_sounds_are_as_long_as_they_should_be(made):
     """Music as asked; narration as long as its text takes to speak."""
     script = json.loads((made[0] / "output-mock/script.json").read_text())
-    assert float(probe(made[0] / "output-mock/music.mp3")["format"]["duration"]) == pytest.approx(15, abs=0.01)
+    assert_audio(made[0] / "output-mock/music.mp3", seconds=15, within=0.01)
     for number, segment in enumerate(script["segments"]):
-        seconds = float(probe(made[0] / f"output-mock/narration-{number}.mp3")["format"]["duration"])
         words = len(segment["narration"].split())
-        assert words / 4 < seconds < words
+        seen = assert_audio(made[0] / f"output-mock/narration-{number}.mp3")
+        assert words / 4 < seen.seconds < words
 
 
 def test_the_script_is_what_its_schema_asks_for(made):

@@ -117,7 +117,7 @@ class Set:
         keys = {
             "OPENAI_API_KEY": KEY,
             "OPENAI_BASE_URL": self.openai.origin,
-            "REPLICATE_API_TOKEN": self.replicate.token,
+            "REPLICATE_API_TOKEN": self.replicate.key,
             "REPLICATE_BASE_URL": self.replicate.origin,
             "ELEVENLABS_API_KEY": self.elevenlabs.key,
             "ELEVENLABS_BASE_URL": self.elevenlabs.origin,
@@ -250,7 +250,7 @@ def opened(path: Path) -> str:
 
 def keys_in(folder: Path, film: Set) -> list[Path]:
     """The files in which one of the keys stands."""
-    keys = [key.encode() for key in (KEY, film.replicate.token, film.elevenlabs.key)]
+    keys = [key.encode() for key in (KEY, film.replicate.key, film.elevenlabs.key)]
     return [f for f in folder.rglob("*") if f.is_file() and any(key in f.read_bytes() for key in keys)]
 
 

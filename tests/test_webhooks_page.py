@@ -52,7 +52,7 @@ def server(monkeypatch):
     """The vendor, and the environment that leads to it."""
     with ReplicateServer() as running:
         monkeypatch.setenv("REPLICATE_BASE_URL", running.origin)
-        monkeypatch.setenv("REPLICATE_API_TOKEN", running.token)
+        monkeypatch.setenv("REPLICATE_API_TOKEN", running.key)
         running.script(MODEL, Script("Lava flows.", polls=1))
         yield running
 

@@ -11,7 +11,8 @@ import pytest
 
 from callsheet.catalog import Catalog
 from callsheet.cli import main
-from callsheet.doctor import Finding, diagnose, examine_distributions, known_distributions, look_alike
+from callsheet.doctor import Finding, diagnose, examine_distributions, look_alike
+from callsheet.install_hints import known_distributions
 from callsheet.plugin_trial import TrialRequest, try_plugins
 
 TOML = 'api = 1\nprovides = ["models"]\n{top}[provider]\nname = "{name}"\n'

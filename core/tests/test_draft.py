@@ -124,3 +124,10 @@ def test_data_of_a_row():
     """Words, numbers and tables, as the row has them."""
     draft = draft_of(data={"words": ["a", 2], "most": 3, "limits": {"text": 9}})
     assert (draft.names("words"), draft.number("most", 7), draft.table("limits")) == (("a", "2"), 3, {"text": 9})
+
+
+def test_what_would_be_of_no_use_is_refused_before_it_is_sent():
+    """A file that a model cannot see is no matter for a warning."""
+    error = draft_of().incapable("sees no pictures")
+    assert (error.kind, error.sent, error.ref) == (ErrorKind.CAPABILITY_UNSUPPORTED, Sent.NOT_SENT, "acme:painter")
+    assert str(error) == "acme:painter sees no pictures"

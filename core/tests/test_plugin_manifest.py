@@ -18,6 +18,8 @@ simulates = false
 provides = ["models", "commands"]
 commands = ["acme-login"]
 wires = ["chat"]
+loopback = "callsheet_acme.testing:AcmeServer"
+conformance = { samples = { big-1 = { voice = "ash" } }, refuse = { no-retry = "it needs two requests" } }
 
 [provider]
 name = "acme"
@@ -72,6 +74,8 @@ def test_a_manifest_is_read_with_the_rows_of_both_places(tmp_path: Path) -> None
         ("chat",),
         ("models", "commands"),
     )
+    assert manifest.loopback == "callsheet_acme.testing:AcmeServer"
+    assert (manifest.samples, manifest.refuse) == ({"big-1": {"voice": "ash"}}, {"no-retry": "it needs two requests"})
     assert [row.values["model"] for row in manifest.rows] == ["big-1", "a", "b"]
     assert manifest.rows[1].file.endswith("a.toml")
 
@@ -94,6 +98,10 @@ def test_a_manifest_is_read_with_the_rows_of_both_places(tmp_path: Path) -> None
         ('"ACME_API_KEY"', '"key"', "secrets must be names like"),
         ('["model"]', '["modle"]', "rate_keys has no 'modle'; did you mean 'model'"),
         ("idempotency_key", "wires = []\nidempotency_key", "'wires' belongs at the top of the file"),
+        ("testing:AcmeServer", "testing", "loopback must be package.module:Class, not 'callsheet_acme.testing'"),
+        ("refuse", "refused", r"\[conformance\]: unknown key 'refused'; did you mean 'refuse'"),
+        ('{ voice = "ash" }', '"ash"', r"\[samples\]: big-1: must be a table, not text"),
+        ('"it needs two requests"', "true", r"\[refuse\]: no-retry must be text, not a boolean"),
         ("[[models]]", "[models]", r"write \[\[models\]\]"),
     ],
 )

@@ -173,7 +173,12 @@ def refs(selection: Any) -> list[str]:
 async def test_a_model_that_cannot_do_the_job_is_out(agency, entry, more, row, reason):
     """The reason is told, and the one that can do it is chosen although it costs more."""
     agency.model("north:a", **row)
-    agency.model("south:b", **({"usd": 0.05} if "max_price" in entry else {"usd": 9.0}), capabilities=["first_frame"], data={"context": 9000})
+    agency.model(
+        "south:b",
+        **({"usd": 0.05} if "max_price" in entry else {"usd": 9.0}),
+        capabilities=["first_frame"],
+        data={"context": 9000},
+    )
     entry = f", {entry}" if entry else ""
     made = await agency.choice(f'[{{ ref = "auto:video.generate"{entry} }}]', more)
     assert refs(made) == ["south:b"]

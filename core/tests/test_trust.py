@@ -71,7 +71,9 @@ def test_a_key_waits_for_the_user_s_word(project, acme):
 
 def test_a_borrowed_wire_waits_too(project, acme):
     """Whichever of the user's keys the project names."""
-    text = '[providers.cheap]\nwire = "acme:chat"\nbase_url = "https://cheap.example"\nsecret = "AWS_SECRET_ACCESS_KEY"\n'
+    text = (
+        '[providers.cheap]\nwire = "acme:chat"\nbase_url = "https://cheap.example"\nsecret = "AWS_SECRET_ACCESS_KEY"\n'
+    )
     settings = settings_with(project, text)
     with pytest.raises(ConfigError, match=r"sends AWS_SECRET_ACCESS_KEY to https://cheap\.example"):
         borrowed_access("cheap", None, acme, settings, {})

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from PIL import Image
@@ -17,14 +14,8 @@ from callsheet.errors import CallsheetError
 from callsheet.models import Operation
 from callsheet.testing import Exchange, Fault, LoopbackServer, PluginStage
 from callsheet_elevenlabs import testing as elevenlabs
+from callsheet_openai import testing as openai
 from callsheet_replicate.testing import Delivery, ReplicateServer, Script
-
-if "openai_counterpart" not in sys.modules:  # the plugin's own tests know it by this name, too
-    package = ModuleType("openai_counterpart")
-    package.__path__ = [str(Path(__file__).parents[2] / "plugins" / "openai" / "tests")]
-    sys.modules["openai_counterpart"] = package
-
-from openai_counterpart import server as openai
 
 __all__ = ["COLUMNS", "Column"]
 
@@ -75,19 +66,11 @@ class Text(Column):
 
     name, operation = "text", Operation.TEXT_GENERATE
     plugin, secret = "callsheet_openai", "OPENAI_API_KEY"
-    routes: Mapping[str, str] = {"submit": "create"}
+    routes: Mapping[str, str] = {"submit": "respond"}
 
     def server(self) -> Any:
-        """OpenAI's, with names for what is asked of it."""
-        made = openai.Server()
-        for method, path, name in (
-            ("POST", "/responses", "create"),
-            ("POST", "/batches", "batch"),
-            ("GET", "/batches/{batch}", "status"),
-            ("GET", "/files/{file}/content", "results"),
-        ):
-            made.route(method, path, name)(made.answer)
-        return made
+        """OpenAI's."""
+        return openai.OpenAIServer()
 
     async def ask(self, client: Client) -> None:
         """One call."""
@@ -167,7 +150,7 @@ class Batch(Text):
     """Two pictures in one batch."""
 
     name, operation, calls = "batch", Operation.IMAGE_GENERATE, 2
-    routes: Mapping[str, str] = {"submit": "batch", "poll": "status", "fetch": "results"}
+    routes: Mapping[str, str] = {"submit": "batch", "poll": "batch_status", "fetch": "content"}
 
     async def ask(self, client: Client) -> None:
         """Both calls. Raises the error that both ended with."""
@@ -180,7 +163,7 @@ class Batch(Text):
 
     def running(self, server: Any) -> Sequence[str]:
         """Batches that have not ended."""
-        return list(server.api._pending)
+        return list(server.running)
 
 
 @cache

@@ -13,9 +13,9 @@ from typing import Any
 from unittest import mock
 
 from fault_matrix.columns import Column, Prediction
-from openai_counterpart.answers import Answer
 
 from callsheet.testing import Fault, Pieces
+from callsheet_openai.testing import Answer
 
 __all__ = ["ROWS", "Row"]
 
@@ -163,9 +163,9 @@ def refused_content(column: Column, server: Any) -> bool:
     elif column.name == "speech":
         server.fail("speech", column.refusal(400, "content_against_policy", {}))
     elif column.name == "batch":
-        server.api.fates = Once({0: "failed", 1: "failed"})
+        server.account.fates = Once({0: "failed", 1: "failed"})
     else:
-        server.api.answers.append(Answer(refusal="I cannot help with that."))
+        server.account.answers.append(Answer(refusal="I cannot help with that."))
     return True
 
 
@@ -174,14 +174,14 @@ def failing(column: Column, server: Any) -> bool:
     if isinstance(column, Prediction):
         server.script(column.model, column.script(status="failed", error="E1001: out of memory"), column.script())
     elif column.name in ("text", "stream"):
-        server.api.answers.append(Answer(failed=("server_error", "It went wrong.")))
+        server.account.answers.append(Answer(failed=("server_error", "It went wrong.")))
     return column.name != "speech"
 
 
 def failing_batch(column: Column, server: Any) -> None:
     """Only the first batch fails."""
     if column.name == "batch":
-        server.api.ending = "failed" if len(column.paid(server)) == 1 else "completed"
+        server.account.ending = "failed" if len(column.paid(server)) == 1 else "completed"
 
 
 def cancelled(column: Column, server: Any) -> bool:
@@ -189,14 +189,14 @@ def cancelled(column: Column, server: Any) -> bool:
     if isinstance(column, Prediction):
         server.script(column.model, column.script(status="canceled"), column.script())
     elif column.name == "batch":
-        server.api.fates = Once({0: "cancelled", 1: "cancelled"})
+        server.account.fates = Once({0: "cancelled", 1: "cancelled"})
     return "poll" in column.routes
 
 
 def expired(column: Column, server: Any) -> bool:
     """A batch's time was over before it was done."""
     if column.name == "batch":
-        server.api.fates = Once({0: "expired", 1: "expired"})
+        server.account.fates = Once({0: "expired", 1: "expired"})
     return column.name == "batch"
 
 
@@ -205,8 +205,7 @@ def forgotten(column: Column, server: Any) -> None:
     if isinstance(column, Prediction):
         server.predictions.clear()
     else:
-        server.api.stored.clear()
-        server.api._pending.clear()
+        server.account.stored.clear()
 
 
 class Once(dict):

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import CallsheetError, ConfigError
+from callsheet.install_hints import install_hints
 from callsheet.models import ENVIRONMENTS, ModelInfo, ModelRef, Operation
 from callsheet.plugin_manifest import ModelRow, model_row
 from callsheet.settings import ProviderSettings, Settings
@@ -293,6 +294,9 @@ class Catalog:
         owner = self._discovery.owner(ref.provider)
         if owner is not None and owner.skipped:
             return f"; its plugin ({owner.label}) is {owner.skipped}"
+        hints, _ = install_hints()
+        if owner is None and ref.provider in hints:
+            return f"; no plugin provides {ref.provider!r}: pip install {hints[ref.provider]}"
         near = self.near(ref)
         if not near and ref.provider in self._lent:
             return (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from callsheet.artifacts import BlobArtifact, FileRef
 from callsheet.http import Http, HttpStream, ServerSentEvent
-from callsheet.jobs import Job
+from callsheet.jobs import Job, ProviderRequest, Receipt
 from callsheet.secrets import SecretScope
 
 if TYPE_CHECKING:
@@ -110,6 +110,27 @@ class JobContext:
     answer: object = None
     fetched: dict[tuple[str, str, str], FileRef] = field(default_factory=dict, repr=False)
     """What `download` was asked for and has fetched: a collect that is tried again fetches only the rest."""
+
+    def receipt(
+        self,
+        request: ProviderRequest,
+        job_id: str,
+        *,
+        state: Mapping[str, object] | None = None,
+        expires: float | None = None,
+    ) -> Receipt:
+        """The receipt of this call for a job that the provider has accepted, by its id there. `state` and `expires` as there."""
+        return Receipt(
+            ref=request.ref,
+            operation=request.operation,
+            job_id=job_id,
+            key=self.key,
+            request_digest=self.request_digest,
+            expects=request.expects,
+            created=self.clock(),
+            expires=expires,
+            state=state or {},
+        )
 
     async def keep(
         self,

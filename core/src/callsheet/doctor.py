@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from callsheet.plugin_faults import remedy_of
 from callsheet.plugin_trial import Outcome
 from callsheet.toml_tables import plain
 
-__all__ = ["Finding", "diagnose", "examine_distributions", "known_distributions", "look_alike"]
+__all__ = ["Finding", "diagnose", "examine_distributions", "look_alike"]
 
 MAX_PTH = 64 << 10
 SHOWN = 5
@@ -69,14 +68,6 @@ def diagnose(
     findings += [Finding("model", "", line, ask) for line in catalog.problems()]
     findings += [_of_outcome(outcome, discovery) for outcome in outcomes]
     return [*findings, *examine_distributions(known)]
-
-
-def known_distributions() -> set[str]:
-    """The distributions that callsheet itself tells users to install."""
-    from importlib.resources import files
-
-    data = tomllib.loads(files("callsheet").joinpath("install_hints.toml").read_text(encoding="utf-8"))
-    return {str(data["simulator"]), *map(str, data["providers"].values())}
 
 
 def _of_outcome(outcome: Outcome, discovery: Discovery) -> Finding:

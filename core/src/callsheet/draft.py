@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from callsheet.errors import InvalidRequestError, Sent
+from callsheet.errors import CapabilityUnsupportedError, InvalidRequestError, Sent
 from callsheet.jobs import CallWarning, Expected, Job, ProviderRequest, WarningKind
 
 __all__ = ["Draft"]
@@ -73,6 +73,10 @@ class Draft:
     def invalid(self, message: str) -> InvalidRequestError:
         """The error of an input that would be refused, or paid for in vain: `raise draft.invalid("takes …, not …")`."""
         return InvalidRequestError(f"{self.ref} {message}", sent=Sent.NOT_SENT, ref=self.ref)
+
+    def incapable(self, message: str) -> CapabilityUnsupportedError:
+        """The error of a wish without which the answer is of no use: `raise draft.incapable("writes lines, not JSON")`."""
+        return CapabilityUnsupportedError(f"{self.ref} {message}", ref=self.ref)
 
     def names(self, key: str) -> tuple[str, ...]:
         """A list of words from the row's data; empty when it has none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from callsheet.context import JobContext, ProviderContext, WarmStart
@@ -29,6 +30,7 @@ __all__ = [
     "WarmStarts",
     "WebhookNotice",
     "Webhooks",
+    "lazy",
 ]
 
 
@@ -219,3 +221,17 @@ class HandlerSpec:
     operations: frozenset[Operation] = frozenset(Operation)
     cache_version: int = 1
     simulates: bool = False
+
+
+def lazy(place: str) -> Callable[[], Handler]:
+    """A factory for a HandlerSpec that imports at first use: `lazy("callsheet_acme.jobs:Jobs")` calls the class `Jobs` there.
+
+    The factory raises ImportError, and AttributeError where the module has no such class.
+    """
+
+    def factory() -> Handler:
+        module, _, name = place.partition(":")
+        handler: Handler = getattr(import_module(module), name)()
+        return handler
+
+    return factory

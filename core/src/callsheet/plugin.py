@@ -49,6 +49,7 @@ from callsheet.handler import (
     WarmStarts,
     WebhookNotice,
     Webhooks,
+    lazy,
 )
 from callsheet.hookspecs import AbortCall, HandlerStart, InvokeCall, hookimpl
 from callsheet.http import FormFile, Http, HttpLimits, HttpReply, HttpStream, ServerSentEvent
@@ -78,6 +79,7 @@ from callsheet.jobs import (
     Usage,
     WarningKind,
 )
+from callsheet.json_api import JsonApi
 from callsheet.messages import (
     FilePart,
     Message,
@@ -157,6 +159,7 @@ __all__ = [
     "JobFailedError",
     "JobLostError",
     "JobResult",
+    "JsonApi",
     "JsonArtifact",
     "MalformedOutputError",
     "Message",
@@ -226,6 +229,7 @@ __all__ = [
     "hookimpl",
     "input_schema",
     "kind_of_status",
+    "lazy",
     "put_files",
     "reply_error",
     "retry_after",

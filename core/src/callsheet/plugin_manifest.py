@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
@@ -30,12 +30,14 @@ __all__ = [
 ]
 
 PLUGIN_API = 1
+"""The newest contract with plugins; the one before it is spoken, too (docs/reference/versions.md)."""
 MANIFEST_NAME = "plugin.toml"
 PROVIDES = ("models", "commands", "sessions", "stores", "engines", "secrets", "middleware", "events", "selectors")
 RATE_KEYS = ("model", "operation", "wire")
 MAX_BYTES = 4 << 20
 
-_TOP = ("api", "provider", "simulates", "provides", "commands", "wires", "models")
+_TOP = ("api", "provider", "simulates", "provides", "commands", "wires", "loopback", "conformance", "models")
+_CONFORMANCE = ("samples", "refuse")
 _ROW = (
     "model",
     "operation",
@@ -62,6 +64,7 @@ _WIRE_OF_ROW = re.compile(rf"(?:{PROVIDER_NAME.pattern}:)?{_WIRE.pattern}")
 _COMMAND = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 _ALIAS = re.compile(r"[^\s:@]{1,128}")
+_OBJECT = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -110,7 +113,9 @@ class PluginManifest:
     """What a plugin says of itself.
 
     `simulates`: it stands in for every provider when calls are mocked. `wires` are those that other providers' rows
-    may use as `provider:wire`. `rows` are raw; `model_row` checks one and makes a ModelInfo of it.
+    may use as `provider:wire`. `loopback` names the class that plays the vendor, as `package.module:Class`: nothing but the
+    conformance checks imports it; `samples` (attribute values by model or wire) and `refuse` (reasons by check) are for them,
+    too. `rows` are raw; `model_row` checks one and makes a ModelInfo of it.
     """
 
     api: int = PLUGIN_API
@@ -119,6 +124,9 @@ class PluginManifest:
     provides: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     wires: tuple[str, ...] = ()
+    loopback: str = ""
+    samples: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    refuse: Mapping[str, str] = field(default_factory=dict)
     rows: Sequence[ModelRow] = ()
 
     @classmethod
@@ -151,29 +159,37 @@ class PluginManifest:
     def parse(cls, data: Mapping[str, object], file: str = MANIFEST_NAME, plugin: str = "") -> PluginManifest:
         """Check a manifest's data; its rows stay raw. Raises PluginError that names `file` and the key."""
         table = Table(data, plain(file), partial(PluginError, plugin=plugin))
-        _check_api(table)
+        api = _api(table)
         table.only(_TOP)
+        checked = table.table("conformance")
+        checked.only(_CONFORMANCE)
+        samples = checked.table("samples")
         return cls(
-            api=PLUGIN_API,
+            api=api,
             provider=_provider(table.table("provider")) if "provider" in table else None,
             simulates=table.flag("simulates"),
             provides=table.choices("provides", PROVIDES),
             commands=table.texts("commands", form=_COMMAND, wanted="lower-case words"),
             wires=table.texts("wires", form=_WIRE, wanted="names without spaces and colons"),
+            loopback=table.text("loopback", form=_OBJECT, wanted="package.module:Class"),
+            samples={name: samples.mapping(name) for name in samples.values},
+            refuse=checked.pairs("refuse"),
             rows=tuple(ModelRow(file, row.values) for row in table.tables("models")),
         )
 
 
-def _check_api(table: Table) -> None:
+def _api(table: Table) -> int:
     api = table.values.get("api")
-    if api == PLUGIN_API and isinstance(api, int) and not isinstance(api, bool):
-        return
     if api is None:
         raise table.error(f"says no api version: write api = {PLUGIN_API} in its first line")
     if isinstance(api, bool) or not isinstance(api, int):
         raise table.error(f"api must be a whole number: write api = {PLUGIN_API}")
+    spoken = range(max(1, PLUGIN_API - 1), PLUGIN_API + 1)
+    if api in spoken:
+        return api
     remedy = "upgrade callsheet: pip install -U callsheet" if api > PLUGIN_API else "upgrade the plugin"
-    raise table.error(f"is written for plugin api {api}, and this callsheet speaks api {PLUGIN_API}: {remedy}")
+    known = " and ".join(map(str, spoken))
+    raise table.error(f"is written for plugin api {api}, and this callsheet speaks api {known}: {remedy}")
 
 
 def _provider(table: Table) -> ProviderTable:

@@ -15,6 +15,7 @@ from callsheet.discovery import DENY_VARIABLE, FoundPlugin, normalised
 from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderTimeoutError, Sent
 from callsheet.handler import Handler, HandlerSpec, Invokes, RemoteJobs
 from callsheet.handler_choice import choose_spec, sole_operation
+from callsheet.install_hints import install_hints
 from callsheet.jobs import Job, ProviderRequest
 from callsheet.listed_prices import with_listed_price
 from callsheet.models import Mode, ModelInfo, ModelRef, Operation
@@ -24,7 +25,7 @@ from callsheet.secrets import SecretScope
 from callsheet.selector import AUTO
 from callsheet.settings import Settings
 from callsheet.toml_tables import near_or_known, plain, quoted
-from callsheet.unresolved import UnresolvedError, install_hints, no_environment, no_handler
+from callsheet.unresolved import UnresolvedError, no_environment, no_handler
 
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger

@@ -60,7 +60,9 @@ class SelectionRequest:
         """What `auto:OPERATION` asks for; None for a reference to one model. Raises ConfigError."""
         if ref.provider != AUTO:
             if requirements:
-                raise ConfigError(f"needs, max_price, providers and context go with {AUTO}:OPERATION, and {ref} is one model")
+                raise ConfigError(
+                    f"needs, max_price, providers and context go with {AUTO}:OPERATION, and {ref} is one model"
+                )
             return None
         names = [each.value for each in Operation]
         if ref.model not in names:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
-
 from callsheet.discovery import FoundPlugin
 from callsheet.errors import ConfigError
 from callsheet.handler import HandlerSpec
 from callsheet.handler_choice import wires_of
 from callsheet.models import ModelInfo, ModelRef
 
-__all__ = ["UnresolvedError", "install_hints", "no_environment", "no_handler"]
+__all__ = ["UnresolvedError", "no_environment", "no_handler"]
 
 
 class UnresolvedError(ConfigError):
@@ -31,11 +29,3 @@ def no_handler(ref: ModelRef, info: ModelInfo, plugin: FoundPlugin, specs: list[
     wire = f"wire {info.wire!r}" if info.wire else "a model without a wire"
     there = f"it handles {', '.join(wires)}" if wires else f"it handles no {info.operation}"
     return UnresolvedError(f"{plugin.label} has no handler of {ref} for {wire} and {info.operation}; {there}")
-
-
-def install_hints() -> tuple[dict[str, str], str]:
-    """The distribution to install for each provider, and the one that simulates."""
-    from importlib.resources import files
-
-    data = tomllib.loads(files("callsheet").joinpath("install_hints.toml").read_text(encoding="utf-8"))
-    return dict(data["providers"]), str(data["simulator"])

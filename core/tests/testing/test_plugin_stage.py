@@ -39,11 +39,13 @@ def test_requests_without_the_engine(stage):
 
 
 def test_the_one_handler_of_a_wire(stage):
-    """By wire, by operation, by both; none is an error that says so."""
-    for found in (stage.handler("answers"), stage.handler(operation="text.generate"), stage.handler()):
+    """By wire, by operation, by both; none and several are errors that say so."""
+    by_both = stage.handler("answers", "text.generate")
+    for found in (stage.handler("answers"), stage.handler(operation="text.generate"), by_both):
         assert type(found).__name__ == "Answers"
-    with pytest.raises(ConfigError, match="0 handlers are registered for the wire 'other'"):
-        stage.handler("other")
+    for wire, count in (("other", 0), ("", 2)):
+        with pytest.raises(ConfigError, match=f"{count} handlers are registered for the wire '{wire}'"):
+            stage.handler(wire)
 
 
 async def test_a_client_reaches_the_server_and_never_sleeps(stage, server, tmp_path):
@@ -67,7 +69,7 @@ async def test_settings_of_ones_own_win(stage, server, tmp_path):
 async def test_a_handler_is_called_with_the_services_of_a_call(stage, server, tmp_path):
     """One request, with no engine that would try it again."""
     server.fail(Fault(status=429))
-    job, handler = stage.job("words", prompt="lava"), stage.handler()
+    job, handler = stage.job("words", prompt="lava"), stage.handler("answers")
     async with stage.client(tmp_path / "p", base_url=server.origin, secrets={"TOY_KEY": "k"}) as client:
         context = stage.context(client, job)
         with pytest.raises(RateLimitedError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import gc
 import os
 import posixpath
 import random
@@ -16,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from callsheet.testing.purity import watched
+from callsheet.testing import LoopbackServer
+from callsheet.testing.purity import sleeps, watched
 
 SEEN = {
     "clock": (time.time, "reads the clock (time.time)"),
@@ -71,9 +74,37 @@ def test_the_first_time_only_the_network_counts() -> None:
     assert [act for act, _ in acts] == ["reaches the network (socket)"]
 
 
+def test_what_a_collection_does_is_not_the_plugins_doing() -> None:
+    """Somebody's callback of the garbage collector may look at the clock; the collector is as it was afterwards."""
+
+    def look_at_the_clock(_phase: str, _info: dict[str, int]) -> None:
+        time.perf_counter()
+
+    gc.callbacks.append(look_at_the_clock)
+    try:
+        with watched() as acts:
+            hoard = [[number] for number in range(50_000)]
+    finally:
+        gc.callbacks.remove(look_at_the_clock)
+    assert (acts, len(hoard), gc.isenabled()) == ([], 50_000, True)
+
+
 def test_the_watch_goes_away() -> None:
     """Also when the function raises; a profiler that was there before is back."""
     before = sys.getprofile()
     with pytest.raises(ZeroDivisionError), watched():
         raise ZeroDivisionError
     assert sys.getprofile() is before
+
+
+async def test_who_sleeps_is_seen() -> None:
+    """Both kinds of sleep, with the place; giving way to others is none, nor is a sleep of the core's own."""
+    answers = iter([False, True])
+    with LoopbackServer() as server, sleeps() as places:
+        await asyncio.sleep(0)
+        await server.until(lambda: bool(next(answers)))
+    assert places == []
+    with sleeps() as places:
+        time.sleep(0.0001)  # noqa: ASYNC251 - who does just that is to be found
+        await asyncio.sleep(0.0001)
+    assert [place.partition(":")[0] for place in places] == ["testing/test_purity.py"] * 2

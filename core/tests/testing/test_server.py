@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -294,3 +295,16 @@ def test_it_loads_nothing_heavy():
     code = f"import sys, callsheet.testing; print({heavy!r} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert told.stdout.strip() == "set()"
+
+
+def test_paid_work_is_known(http, server) -> None:
+    """What a paid route acted on, also when the answer was lost; not what it refused, a scripted refusal or a lost request."""
+    server.route("POST", "/paid", "pay", paid=True)(lambda request: Reply(request.json["status"], {}))
+    for fault in (Fault(), Fault(status=503), Fault(reset="before"), Fault(reset="after"), Fault(size=1)):
+        server.fail("pay", fault)
+        with suppress(httpx2.TransportError):
+            http.post("/paid", json={"status": 201})
+    http.post("/paid", json={"status": 402})
+    http.post("/jobs", json={})
+    assert [(each.route, each.status) for each in server.paid] == [("pay", 201), ("pay", 0), ("pay", 201)]
+    assert [server.running, server.endless] == [[], False]

@@ -1,15 +1,6 @@
 """The checks that callsheet has for every plugin."""
 
-from __future__ import annotations
-
-import pytest
-
-from callsheet.testing import CHECKS, conformance
+from callsheet.testing import Conformance
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=str)
-def test_conformance(check):
-    """It does what it declares, and refuses what it does not; the one check with nothing to look at is that of streams."""
-    report = conformance("callsheet_elevenlabs", only=[check.id])
-    report.assert_ok()
-    assert [bool(outcome.reason) for outcome in report.outcomes] == [check.id == "streams"]
+class TestElevenLabs(Conformance, plugin="callsheet_elevenlabs"): ...

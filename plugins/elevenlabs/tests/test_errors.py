@@ -22,7 +22,7 @@ async def refused(server, opened, fault: Fault) -> ProviderError:
     async with opened() as client:
         with pytest.raises(ProviderError) as caught:
             await speech.invoke(speech.prepare(wanted), context(client, wanted))
-    assert len(server.paid) == 1
+    assert len(server.asked("speech")) == 1
     assert KEY not in f"{''.join(traceback.format_exception(caught.value))}{caught.value!r}{caught.value.raw}"
     return caught.value
 

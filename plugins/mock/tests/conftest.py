@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 from collections.abc import Callable
@@ -25,10 +24,9 @@ from callsheet.secrets import MappingSecrets, Redactor, SecretScope
 from callsheet.services import library_log
 from callsheet.settings import Settings
 from callsheet.stores.blobs import LocalBlobs
+from callsheet.testing import FakeClock
 from callsheet_mock.handlers import AnswerHandler, JobHandler
 from callsheet_mock.journal import VARIABLE
-
-START = 1_800_000_000.0
 
 
 @pytest.fixture
@@ -43,29 +41,13 @@ def own_journal(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
 
 
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self, now: float = START) -> None:
-        self.now = now
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
-
-
 class Stage:
     """Makes contexts and performs calls without the engine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.blobs = LocalBlobs(folder / "blobs")
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.answers = AnswerHandler()
         self.jobs = JobHandler()
 
@@ -139,13 +121,13 @@ def stage(tmp_path: Path) -> Stage:
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock() -> FakeClock:
     """The clock of the clients."""
-    return Clock()
+    return FakeClock()
 
 
 @pytest.fixture
-def opened(clock: Clock) -> Callable:
+def opened(clock: FakeClock) -> Callable:
     """Open a client of a project folder, on the test's clock."""
 
     @asynccontextmanager

@@ -36,6 +36,7 @@ from callsheet.project import Project
 from callsheet.result_check import schema_problem
 from callsheet.settings import Settings
 from callsheet.stores.records import decode_receipt
+from callsheet.testing import assert_audio, assert_image, assert_video
 
 PROCESS = Path(__file__).with_name("remote_process.py")
 SMALL = {"prompt": "lava", "size": "64x48", "duration": 2}
@@ -89,35 +90,31 @@ def attributes_of(model: str, folder: Path) -> dict:
     return CALLS[model] | {name: path}
 
 
-def check(model: str, result, probe) -> None:
+def check(model: str, result) -> None:
     """Size, frame rate, length and sound of what was made are as asked."""
     for artifact in result.artifacts:
         if model in PICTURES:
-            with Image.open(artifact.location) as picture:
-                assert (picture.format, picture.size) == ("PNG", PICTURES[model])
+            width, height = PICTURES[model]
+            assert_image(artifact, width=width, height=height, media_type="image/png")
         elif model in CLIPS:
             width, height, seconds, fps, sound = CLIPS[model]
-            streams, duration = probe(artifact.location)
-            video = streams["video"]
-            assert (video["width"], video["height"], video["r_frame_rate"]) == (width, height, f"{fps}/1")
-            assert duration == pytest.approx(seconds, abs=1 / fps)
-            assert ("audio" in streams) is sound
+            asked = {"width": width, "height": height, "seconds": seconds, "sound": sound}
+            assert assert_video(artifact, within=1 / fps, **asked).fps == pytest.approx(fps)
         elif model in SOUNDS:
-            _, duration = probe(artifact.location)
-            assert duration == pytest.approx(SOUNDS[model], abs=0.04)
+            assert_audio(artifact, seconds=SOUNDS[model], within=0.04)
         else:
             assert artifact.kind in ("text", "json")
 
 
 @pytest.mark.parametrize("model", CALLS)
-async def test_own_models(opened, probe, tmp_path, journal_of, model):
+async def test_own_models(opened, tmp_path, journal_of, model):
     """Every model of the mock, through the whole engine: as asked, mocked, and told to the journal."""
     async with opened(tmp_path / "a") as client:
         result = await client.call(f"mock:{model}", **attributes_of(model, tmp_path))
     assert result.meta == {"mocked": True}
     assert result.warnings == ()
     assert len(result.artifacts) == CALLS[model].get("count", 1)
-    check(model, result, probe)
+    check(model, result)
     remote = model.endswith("-job") or model in ("video", "music", "assemble")
     assert events(journal_of(tmp_path / "a")) == (["accepted", "collected"] if remote else ["accepted"])
 
@@ -137,7 +134,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("operation", FOREIGN)
-async def test_models_of_others(opened, probe, tmp_path, operation):
+async def test_models_of_others(opened, tmp_path, operation):
     """A model that nobody here knows, in mock mode: the same media, from the general attributes."""
     model = FOREIGN[operation]
     async with opened(tmp_path / "a") as client:
@@ -147,7 +144,7 @@ async def test_models_of_others(opened, probe, tmp_path, operation):
         with pytest.raises(ConfigError, match="no plugin provides"):
             await client.call("acme:any/thing", operation=operation, **attributes)
     assert result.meta == {"mocked": True}
-    check(model, result, probe)
+    check(model, result)
 
 
 @pytest.mark.parametrize("model", CALLS)
@@ -260,7 +257,7 @@ def dead_process(mode: str, folder: Path, latency: float) -> str:
     return done.stdout
 
 
-async def test_another_process_collects(opened, clock, probe, tmp_path, journal_of):
+async def test_another_process_collects(opened, clock, tmp_path, journal_of):
     """The process that made a job is gone: any other, with nothing but the receipt's JSON, collects the same bytes."""
     text = dead_process("receipt", tmp_path / "a", 3600)
     assert json.loads(text)["job_id"] == journal_of(tmp_path / "a")[0]["job"]
@@ -274,8 +271,7 @@ async def test_another_process_collects(opened, clock, probe, tmp_path, journal_
     async with opened(tmp_path / "a") as client:  # and the project that made it goes on where it was
         call = await client.call("mock:video", options={"latency": 3600.0}, reuse=True, **SMALL)
     assert digests(collected[0]) == digests(collected[1]) == digests(call)
-    streams, duration = probe(collected[0].artifacts[0].location)
-    assert (streams["video"]["width"], duration) == (64, pytest.approx(2, abs=1 / 24))
+    assert_video(collected[0].artifacts[0], width=64, seconds=2, within=1 / 24)
     assert events(journal_of(tmp_path / "a")) == ["accepted", "collected"]
 
 
@@ -354,7 +350,7 @@ class LivePlugin:
         return [HandlerSpec(provider="acme", factory=lambda: self)]
 
 
-async def test_live_plugin_maps_and_the_mock_performs(tmp_path, probe):
+async def test_live_plugin_maps_and_the_mock_performs(tmp_path):
     """With the provider's plugin installed, its `prepare` says what the mock makes; the mock fills the gaps."""
     row = {"model": "v", "operation": "video.generate"}
     manifest = PluginManifest.parse({"api": 1, "provider": {"name": "acme"}, "models": [row]}, "plugin.toml", "acme")
@@ -364,7 +360,6 @@ async def test_live_plugin_maps_and_the_mock_performs(tmp_path, probe):
         with pytest.raises(UnknownOutcomeError, match="nobody knows whether acme:v accepted"):
             await client.call("acme:v", **SMALL)
     clip, text = result.artifacts
-    streams, duration = probe(clip.location)
-    assert (streams["video"]["width"], streams["video"]["r_frame_rate"]) == (64, "25/1")
-    assert (duration, text.kind) == (pytest.approx(2, abs=0.04), "text")
+    assert assert_video(clip, width=64, seconds=2, within=0.04).fps == 25
+    assert text.kind == "text"
     assert [w.message for w in result.warnings] == ["the mock makes video/mp4 where video/webm was asked for"]

@@ -17,9 +17,11 @@ if "openai_counterpart" not in sys.modules:
     package.__path__ = [str(Path(__file__).parent)]
     sys.modules["openai_counterpart"] = package
 
-from openai_counterpart.server import KEY, Server
+from openai_counterpart.server import Server
 from openai_counterpart.stage import STAGE
 from openai_counterpart.vendor import Vendor, vendor
+
+from callsheet_openai.testing import KEY
 
 
 @pytest.fixture

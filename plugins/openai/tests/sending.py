@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from openai_counterpart import stage
-from openai_counterpart.server import KEY
 from openai_counterpart.vendor import Vendor
 
 import callsheet_openai
@@ -20,6 +19,7 @@ from callsheet.models import ModelInfo, ModelRef, Operation
 from callsheet.plugin import FileRef, FormFile, Handler, Invokes, Job, JobContext, ProviderRequest, Streams
 from callsheet.secrets import MappingSecrets, Redactor, SecretScope
 from callsheet.services import library_log
+from callsheet_openai.testing import KEY
 
 
 class CaughtError(Exception):

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import pytest
 from openai_counterpart import stage
-from openai_counterpart.answers import Answer
-from openai_counterpart.server import refusal
 from openai_counterpart.text_stage import handler
 
 from callsheet.plugin import (
@@ -23,6 +21,7 @@ from callsheet.plugin import (
     Sent,
     StreamFinished,
 )
+from callsheet_openai.testing import Answer, refusal
 
 BACKGROUND = {"background": True}
 WIRE = handler("responses")
@@ -39,8 +38,8 @@ async def submitted(client, **attributes):
 
 async def test_through_the_engine(server, opened):
     """One request starts it, polls are free, and the answer is collected."""
-    server.api.polls = 2
-    server.api.answers.append(Answer("Deep thoughts."))
+    server.account.polls = 2
+    server.account.answers.append(Answer("Deep thoughts."))
     async with opened() as client:
         result = await client.call("openai:gpt-5", prompt="Think", options=BACKGROUND)
     assert result.artifacts[0].text == "Deep thoughts."
@@ -59,7 +58,7 @@ async def test_without_the_option(server, opened):
 async def test_receipt_alone(server, opened):
     """The receipt is enough to poll and collect, the schema's check included."""
     schema = {"type": "array", "items": {"type": "integer"}}
-    server.api.answers.append(Answer('{"value": [1]}'))
+    server.account.answers.append(Answer('{"value": [1]}'))
     async with opened() as client:
         receipt, context = await submitted(client, output_schema=schema)
         states = [(await WIRE.poll(receipt, context)).state for _ in range(2)]
@@ -71,7 +70,7 @@ async def test_receipt_alone(server, opened):
 
 async def test_abort_stops_it(server, opened):
     """Cancelled at the vendor: stopped, and a poll says so."""
-    server.api.polls = 9
+    server.account.polls = 9
     async with opened() as client:
         receipt, context = await submitted(client)
         assert await WIRE.abort(receipt, context) is AbortOutcome.STOPPED
@@ -80,7 +79,7 @@ async def test_abort_stops_it(server, opened):
 
 async def test_abort_too_late(server, opened):
     """What is over cannot be stopped: its result is there to be collected."""
-    server.api.polls = 0
+    server.account.polls = 0
     async with opened() as client:
         receipt, context = await submitted(client)
         await WIRE.poll(receipt, context)
@@ -91,7 +90,7 @@ async def test_abort_too_late(server, opened):
 
 async def test_abort_refused_while_it_runs(server, opened):
     """A refused cancel of something that still runs is not called stopped."""
-    server.api.polls = 9
+    server.account.polls = 9
     async with opened() as client:
         receipt, context = await submitted(client)
         server.fail(refusal(400, "Cannot cancel this."))
@@ -104,7 +103,7 @@ async def test_abort_refused_while_it_runs(server, opened):
 )
 async def test_failed(server, opened, failing, error):
     """A background response that failed is an error with its reason, paid for; nothing is polled for ever."""
-    server.api.failing = failing
+    server.account.failure = failing
     async with opened() as client:
         with pytest.raises(error, match=failing[1]) as caught:
             await client.call("openai:gpt-5", prompt="Think", options=BACKGROUND)
@@ -116,7 +115,7 @@ async def test_gone(server, opened):
     """A response that the vendor knows no more is lost."""
     async with opened() as client:
         receipt, context = await submitted(client)
-        server.api.stored.clear()
+        server.account.stored.clear()
         with pytest.raises(JobLostError) as polled:
             await WIRE.poll(receipt, context)
         with pytest.raises(JobLostError) as caught:

@@ -10,8 +10,6 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_counterpart.media import picture
-from openai_counterpart.server import Fault, refusal
 from openai_counterpart.stage import context, handler, job, stored
 
 from callsheet.errors import (
@@ -31,6 +29,8 @@ from callsheet.handler import AbortsRemoteJobs, Batches, BatchItem, FindsBatches
 from callsheet.jobs import AbortOutcome, JobResult, RemoteState
 from callsheet.sheet import CallSheet
 from callsheet_openai import batch
+from callsheet_openai.testing import Fault, refusal
+from callsheet_openai.testing.media import picture
 
 MODEL = "text-embedding-3-small"
 KEY = "b" * 64
@@ -88,7 +88,7 @@ async def test_requests_become_a_file_and_a_batch(server, opened):
     """A line for each item with its key; the batch carries our key, and its receipt says that it is one."""
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "ä"}, {"texts": ["b", "c"]}).submit()
-    upload, start = server.paid
+    (upload,), (start,) = server.asked("upload"), server.paid
     assert (upload.path, upload.form) == ("/files", {"purpose": "batch"})
     (file,) = (part for part in upload.parts if part.filename)
     assert [json.loads(line) for line in file.data.splitlines()] == [
@@ -107,7 +107,7 @@ async def test_requests_become_a_file_and_a_batch(server, opened):
 
 async def test_every_item_ends_by_itself(server, opened):
     """Done, refused, expired and missing are four things; what expired was not paid for."""
-    server.api.fates = {1: "failed", 2: "expired", 3: "missing"}
+    server.account.fates = {1: "failed", 2: "expired", 3: "missing"}
     async with opened() as client:
         desk = await Desk(client, server, MODEL, *({"text": word, "dimensions": 1} for word in "abcde")).submit()
         first = await desk.handler.poll(desk.receipt, desk.context)
@@ -115,21 +115,21 @@ async def test_every_item_ends_by_itself(server, opened):
         assert await desk.over() is RemoteState.SUCCEEDED
         ended = await desk.ended()
     assert sorted(ended) == [0, 1, 2, 4]
-    assert ended[0].artifacts[0].value == [[0.125]]
-    assert ended[4].usage.units == {"input_token": 3.0}
+    assert ended[0].artifacts[0].value == [[1.0]]
+    assert ended[4].usage.units == {"input_token": 1.0}
     refused, expired = ended[1], ended[2]
     assert isinstance(refused, ContentRejectedError)
-    assert (refused.sent, refused.request_id, refused.prompt) == (Sent.REJECTED, "req_x", '["b"]')
+    assert (refused.sent, refused.request_id, refused.prompt) == (Sent.REJECTED, "req_1", '["b"]')
     assert isinstance(expired, ProviderTimeoutError)
     assert (expired.sent, expired.retryable) == (Sent.REJECTED, True)
 
 
 async def test_the_client_sends_many_calls_as_one_batch(server, opened):
     """Through the engine: one upload, one batch, each call's result or error in its place, at the batch's price."""
-    server.api.fates = {1: "failed"}
+    server.account.fates = {1: "failed"}
     async with opened() as client:
         first, second, third = await client.batch(f"openai:{MODEL}", [{"text": "a"}, {"text": "b"}, {"text": "c"}])
-    assert [seen.path for seen in server.paid] == ["/files", "/batches"]
+    assert [seen.path for seen in server.journal if seen.method == "POST"] == ["/files", "/batches"]
     assert len(first.artifacts[0].value[0]) == len(third.artifacts[0].value[0]) == 1536
     assert isinstance(second, ContentRejectedError)
     assert second.prompt == '["b"]'
@@ -137,7 +137,7 @@ async def test_the_client_sends_many_calls_as_one_batch(server, opened):
 
 async def test_an_expired_batch_still_has_what_was_done(server, opened):
     """Its results are collected like any other's."""
-    server.api.fates, server.api.ending = {0: "expired"}, "expired"
+    server.account.fates, server.account.ending = {0: "expired"}, "expired"
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
         assert await desk.over() is RemoteState.SUCCEEDED
@@ -148,7 +148,7 @@ async def test_an_expired_batch_still_has_what_was_done(server, opened):
 
 async def test_a_batch_that_is_not_valid_says_why(server, opened):
     """The line and the vendor's words."""
-    server.api.ending = "failed"
+    server.account.ending = "failed"
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
         assert await desk.over() is RemoteState.FAILED
@@ -159,7 +159,7 @@ async def test_a_batch_that_is_not_valid_says_why(server, opened):
 @pytest.mark.parametrize("done", [0, 1])
 async def test_a_batch_is_cancelled_once(server, opened, done):
     """Stopped is said of an empty one that is cancelled; while it is cancelling, or with something done, it is unknown."""
-    server.api.done = done
+    server.account.done = done
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
         assert await desk.handler.abort(desk.receipt, desk.context) is AbortOutcome.UNKNOWN
@@ -193,7 +193,7 @@ async def test_an_interrupted_run_collects_what_was_done_and_sends_the_rest(
     server, opened, tmp_path, monkeypatch, done
 ):
     """Ctrl-C cancels the batch; what it had done by then was paid for and is collected, and only the rest goes again."""
-    server.api.done = done
+    server.account.done = done
     sheet = tmp_path / "sheet.toml"
     sheet.write_text(SHEET, encoding="utf-8")
     reached, hang = asyncio.Event(), asyncio.Event()
@@ -216,16 +216,15 @@ async def test_an_interrupted_run_collects_what_was_done_and_sends_the_rest(
     assert run.status == "succeeded"
     uploads = [
         [json.loads(line)["body"]["input"][0] for line in seen.parts[-1].data.splitlines()]
-        for seen in server.paid
-        if seen.path == "/files"
+        for seen in server.asked("upload")
     ]
     assert uploads == [[f"number {number}" for number in range(3)], [f"number {number}" for number in range(done, 3)]]
-    assert [seen.path for seen in server.paid] == ["/files", "/batches"] * 2
+    assert len(server.paid) == 2
 
 
 async def test_a_cancelled_batch_keeps_what_was_done(server, opened):
     """Partial results were paid for: they are collected, and the rest is not among what ended."""
-    server.api.ending, server.api.fates = "cancelled", {1: "cancelled"}
+    server.account.ending, server.account.fates = "cancelled", {1: "cancelled"}
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
         assert await desk.over() is RemoteState.SUCCEEDED
@@ -295,8 +294,8 @@ async def test_an_upload_that_fails_was_no_batch(server, opened, faults, error, 
 @pytest.mark.parametrize(("path", "sent"), [("/files", Sent.REJECTED), ("/batches", Sent.UNKNOWN)])
 async def test_an_answer_without_an_id_is_malformed(server, opened, path, sent):
     """A file without an id is no batch; a batch without one may run."""
-    server.api.judge_reply = lambda *_: None
-    server.api.scripted[path] = {"object": "odd"}
+    server.judges_replies = False
+    server.scripted[path] = {"object": "odd"}
     async with opened() as client:
         with pytest.raises(MalformedOutputError) as caught:
             await Desk(client, server, MODEL, {"text": "a"}).submit()
@@ -329,10 +328,10 @@ async def test_a_batch_that_is_gone_is_lost(server, opened):
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
         await desk.over()
-        server.api.files.clear()
+        server.account.files.clear()
         with pytest.raises(JobLostError):
             await desk.ended()
-        server.api.stored.clear()
+        server.account.stored.clear()
         with pytest.raises(JobLostError):
             await desk.handler.poll(desk.receipt, desk.context)
 
@@ -341,10 +340,10 @@ async def test_an_unknown_status_is_not_guessed(server, opened):
     """Neither running nor over, to poll and to abort."""
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
-        server.api.judge_reply = lambda *_: None
+        server.judges_replies = False
         path = f"/batches/{desk.receipt.job_id}"
         for each in (path, f"{path}/cancel"):
-            server.api.scripted[each] = {"id": desk.receipt.job_id, "status": "paused"}
+            server.scripted[each] = {"id": desk.receipt.job_id, "status": "paused"}
         with pytest.raises(MalformedOutputError, match="paused"):
             await desk.handler.poll(desk.receipt, desk.context)
         assert await desk.handler.abort(desk.receipt, desk.context) is AbortOutcome.UNKNOWN
@@ -402,10 +401,10 @@ async def test_each_line_has_its_class(server, opened, entry, error, sent):
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
         await desk.over()
-        kept = server.api.stored[desk.receipt.job_id]["output_file_id"]
-        head, _ = server.api.files[kept]
+        kept = server.account.stored[desk.receipt.job_id]["output_file_id"]
+        head, _ = server.account.files[kept]
         strange = json.dumps(line(7, answered(200, {})))
-        server.api.files[kept] = (head, f"\n{strange}\n{json.dumps(entry)}\n{json.dumps(entry)}".encode())
+        server.account.files[kept] = (head, f"\n{strange}\n{json.dumps(entry)}\n{json.dumps(entry)}".encode())
         ended = await desk.ended()
     assert list(ended) == [0]
     assert type(ended[0]) is error
@@ -417,8 +416,8 @@ async def test_a_line_that_is_no_json_spoils_the_file(server, opened):
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
         await desk.over()
-        kept = server.api.stored[desk.receipt.job_id]["output_file_id"]
-        server.api.files[kept] = (server.api.files[kept][0], b'{"custom_id": \n')
+        kept = server.account.stored[desk.receipt.job_id]["output_file_id"]
+        server.account.files[kept] = (server.account.files[kept][0], b'{"custom_id": \n')
         with pytest.raises(MalformedOutputError):
             await desk.ended()
 
@@ -468,9 +467,9 @@ async def test_a_result_that_is_counted_and_not_there_may_be_paid_for(server, op
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
         await desk.over()
-        kept = server.api.stored[desk.receipt.job_id]["output_file_id"]
-        head, data = server.api.files[kept]
-        server.api.files[kept] = (head, data.splitlines(keepends=True)[0])
+        kept = server.account.stored[desk.receipt.job_id]["output_file_id"]
+        head, data = server.account.files[kept]
+        server.account.files[kept] = (head, data.splitlines(keepends=True)[0])
         ended = await desk.ended()
     assert isinstance(ended[0], JobResult)
     assert isinstance(ended[1], MalformedOutputError)
@@ -480,10 +479,10 @@ async def test_a_result_that_is_counted_and_not_there_may_be_paid_for(server, op
 @pytest.mark.parametrize("page", [{}, {"data": None}, {"data": {}}, {"data": "none"}])
 async def test_what_is_no_list_does_not_say_that_a_batch_is_absent(server, opened, page):
     """A lost batch would be sent, and paid for, again."""
-    server.api.judge_reply = lambda *_: None
+    server.judges_replies = False
     async with opened() as client:
         desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
-        server.api.scripted["/batches"] = page
+        server.scripted["/batches"] = page
         with pytest.raises(MalformedOutputError, match="no list") as caught:
             await desk.handler.find_batch(0.0, desk.context)
     assert caught.value.sent is Sent.UNKNOWN
@@ -495,5 +494,5 @@ async def test_a_start_that_is_not_answered_is_looked_for(server, opened):
     async with opened() as client:
         results = await client.batch(f"openai:{MODEL}", [{"text": "a"}, {"text": "b"}])
     assert all(isinstance(result, JobResult) for result in results)
-    assert [seen.path for seen in server.paid] == ["/files", "/batches"]
+    assert [seen.path for seen in server.journal if seen.method == "POST"] == ["/files", "/batches"]
     assert next(seen.path for seen in server.journal if seen.method == "GET") == "/batches"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import struct
 
 import pytest
@@ -13,6 +14,8 @@ from openai_counterpart.stage import context, handler, job, prepared, rows, told
 
 from callsheet.errors import InvalidRequestError, MalformedOutputError, Sent
 from callsheet.money import Cost, estimate
+from callsheet.testing import Exchange
+from callsheet_openai.testing.verdicts import embeddings
 
 MODEL = "text-embedding-3-small"
 
@@ -46,10 +49,13 @@ async def test_vectors_come_whichever_way_they_are_written(server, opened, optio
     """Base64 and lists give the same numbers, in the order of the texts, with the tokens' price."""
     async with opened() as client:
         result = await client.call(f"openai:{MODEL}", texts=["ab", "c"], dimensions=4, options=options)
-    assert result.artifacts[0].value == [[0.25, 0.375, 0.5, 0.625], [0.125, 0.25, 0.375, 0.5]]
-    assert result.usage.input_tokens == 6
-    assert result.usage.units == {"input_token": 6.0}
-    assert estimate(rows()[MODEL].price, result.usage.units) == Cost.exactly("0.00000012")
+    sent = {**server.paid[0].json, "encoding_format": "float"}
+    wanted = embeddings(Exchange("POST", "/embeddings", {}, {}, json.dumps(sent).encode()))["data"]
+    assert result.artifacts[0].value == [each["embedding"] for each in wanted]
+    assert [len(each) for each in result.artifacts[0].value] == [4, 4]
+    assert result.usage.input_tokens == 2
+    assert result.usage.units == {"input_token": 2.0}
+    assert estimate(rows()[MODEL].price, result.usage.units) == Cost.exactly("0.00000004")
     assert len(server.paid) == 1
 
 
@@ -100,7 +106,7 @@ async def test_a_vector_that_is_missing_or_none_is_malformed(data):
 async def test_the_handler_needs_no_engine(opened):
     """The registered handler speaks to the vendor by the context alone."""
     wanted = job(MODEL, text="a", dimensions=1)
-    embeddings = handler("text.embed")
+    wire = handler("text.embed")
     async with opened() as client:
-        result = await embeddings.invoke(embeddings.prepare(wanted), context(client, wanted))
-    assert result.artifacts[0].value == [[0.125]]
+        result = await wire.invoke(wire.prepare(wanted), context(client, wanted))
+    assert result.artifacts[0].value == [[1.0]]

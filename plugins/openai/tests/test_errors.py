@@ -7,10 +7,10 @@ import traceback
 
 import pytest
 from openai_counterpart import stage
-from openai_counterpart.server import KEY, Fault, refusal
 
 from callsheet.plugin import ErrorKind, HttpReply, MalformedOutputError, Message, ProviderError, Sent, TextPart
 from callsheet_openai.errors import job_error, prompt_of, vendor_error
+from callsheet_openai.testing import KEY, Fault, refusal
 
 K = ErrorKind
 

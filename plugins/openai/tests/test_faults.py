@@ -8,15 +8,15 @@ import traceback
 from pathlib import Path
 
 import pytest
-from openai_counterpart.answers import Answer
 from openai_counterpart.sending import job_of, rows
-from openai_counterpart.server import KEY, Fault, Server, refusal
+from openai_counterpart.server import Server
 from openai_counterpart.stage import context
 
 from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
 from callsheet.http import HttpLimits
 from callsheet.pay_once import OnUnknown
 from callsheet.transfer import endpoint
+from callsheet_openai.testing import KEY, Answer, Fault, refusal
 
 PROMPT = "How does one make lava at home?"
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "additionalProperties": False}
@@ -136,7 +136,7 @@ async def test_the_key_is_in_nothing_that_stays(server, opened, tmp_path, name):
 async def test_an_answer_that_is_none_was_paid_for(server, opened, name, row):
     """Refused, filtered, cut off, no JSON, other JSON: the class is right, and `finished` says that it was paid."""
     answer, kind = BY_ANSWER[name]
-    server.api.answers.append(answer)
+    server.account.answers.append(answer)
     async with opened() as client:
         with pytest.raises(ProviderError) as caught:
             await client.call(f"openai:{row.model}", prompt=PROMPT, output_schema=SCHEMA)
@@ -177,7 +177,7 @@ async def test_a_response_that_failed_after_it_began_was_paid_for(server, opened
     kinds = {"server_error": K.OVERLOADED, "rate_limit_exceeded": K.RATE_LIMITED, "bio_policy": K.CONTENT_REJECTED}
     async with opened() as client:
         for code, kind in kinds.items():
-            server.api.answers.append(Answer(failed=(code, SAID)))
+            server.account.answers.append(Answer(failed=(code, SAID)))
             error = await failure(client, RESPONSES)
             assert (error.kind, error.sent) == (kind, S.FINISHED)
 
@@ -234,7 +234,7 @@ async def test_a_key_is_not_cut_in_two(opened, tmp_path, before, streamed):
     """Long answers are shown in part: where the cut goes through the key, no half of it stays."""
     text = f"{'x' * before} {CUT_KEY} and so on"
     with Server(key=CUT_KEY) as server:
-        server.api.judge_reply = lambda *_: None
+        server.judges_replies = False
         async with opened(base_url=server.origin, key=CUT_KEY) as client:
             for fault in cut_faults(text):
                 server.fail(fault)

@@ -7,8 +7,6 @@ from io import BytesIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_counterpart.media import picture
-from openai_counterpart.server import Fault, refusal
 from openai_counterpart.stage import context, deprecations, file, handler, job, prepared, rows, stored, told
 from PIL import Image
 
@@ -24,6 +22,8 @@ from callsheet.errors import (
 from callsheet.jobs import Expected
 from callsheet.models import Operation
 from callsheet.streams import ImageDelta, StreamFinished
+from callsheet_openai.testing import Fault, refusal
+from callsheet_openai.testing.media import picture
 
 GENERATIONS, EDITS = "/images/generations", "/images/edits"
 
@@ -165,10 +165,10 @@ async def test_images_come_into_the_store(server, opened):
         assert Image.open(BytesIO(result.artifacts[0].location.read_bytes())).size == (1024, 1536)
     assert result.usage.units == {
         "image": 2.0,
-        "input_token": 12.0,
+        "input_token": 1.0,
         "input_image_token": 0.0,
         "output_token": 0.0,
-        "output_image_token": 272.0,
+        "output_image_token": 544.0,
     }
     (seen,) = server.paid
     assert (seen.path, seen.json["n"]) == (GENERATIONS, 2)
@@ -198,13 +198,13 @@ async def test_a_revised_prompt_is_kept(opened):
     """What the vendor made of the prompt stands in the metadata."""
     async with opened() as client:
         result = await client.call("openai:dall-e-3", prompt="a")
-    assert result.meta["revised_prompt"] == "A volcano."
+    assert result.meta["revised_prompt"] == "a, at dusk"
 
 
 async def test_an_image_behind_a_url_is_fetched(server, opened):
     """An answer with a URL instead of base64 goes through the guarded transfer, which refuses an inner address."""
-    server.api.judge_reply = lambda *_: None
-    server.api.scripted[GENERATIONS] = {"created": 1, "data": [{"url": "https://10.0.0.1/x.png"}]}
+    server.judges_replies = False
+    server.scripted[GENERATIONS] = {"created": 1, "data": [{"url": "https://10.0.0.1/x.png"}]}
     async with opened() as client:
         with pytest.raises(MalformedOutputError, match=r"10\.0\.0\.1"):
             await client.call("openai:dall-e-3", prompt="a", options={"response_format": "url"})
@@ -215,7 +215,7 @@ async def test_an_image_behind_a_url_is_fetched(server, opened):
 )
 async def test_an_answer_without_images_is_malformed(server, opened, answer):
     """Paid for and not there: an error, not an empty result."""
-    server.api.scripted[GENERATIONS] = answer
+    server.scripted[GENERATIONS] = answer
     async with opened() as client:
         with pytest.raises(MalformedOutputError):
             await client.call("openai:gpt-image-2", prompt="a")

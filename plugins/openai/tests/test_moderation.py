@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 
 import pytest
-from openai_counterpart.media import picture
 from openai_counterpart.stage import file, prepared, stored
 
 from callsheet.errors import CapabilityUnsupportedError, MalformedOutputError, Sent
+from callsheet_openai.testing.media import picture
 
 MODEL = "omni-moderation-latest"
 
@@ -59,8 +59,8 @@ async def test_an_image_goes_inside_of_the_request(server, opened):
 @pytest.mark.parametrize("results", [None, [], [{"flagged": None, "categories": {}}], [{"flagged": True}], [{}, {}]])
 async def test_no_verdict_is_no_yes(server, opened, results):
     """What says neither yes nor no is malformed."""
-    server.api.judge_reply = lambda *_: None
-    server.api.scripted["/moderations"] = {"id": "x", "model": MODEL, "results": results}
+    server.judges_replies = False
+    server.scripted["/moderations"] = {"id": "x", "model": MODEL, "results": results}
     async with opened() as client:
         with pytest.raises(MalformedOutputError):
             await client.call(f"openai:{MODEL}", text="a")

@@ -8,9 +8,6 @@ from dataclasses import replace
 
 import pytest
 from openai_counterpart import stage
-from openai_counterpart.answers import Answer, ToolCall, chat_events, response_events
-from openai_counterpart.media import sound
-from openai_counterpart.replies import Vendored, _Line
 from openai_counterpart.text_stage import handler as text_handler
 
 from callsheet.errors import ProviderError, Sent
@@ -20,6 +17,11 @@ from callsheet.jobs import JobResult, Receipt
 from callsheet.money import estimate
 from callsheet.stores.records import decode_receipt, decode_result, encode_receipt, encode_result
 from callsheet.streams import StreamFinished, TextDelta
+from callsheet.testing import Exchange
+from callsheet_openai.testing import Account
+from callsheet_openai.testing.answers import Answer, ToolCall, chat_events, response_events
+from callsheet_openai.testing.media import sound
+from callsheet_openai.testing.server import endpoints
 
 ODD = [None, True, 0, -7, 1.5, 10**400, float("inf"), float("nan"), "", "odd", "\ud800", [], [None], [[]], {}, {"a": 1}]
 GONE = object()
@@ -94,17 +96,20 @@ CALLS = [
 ]
 
 
-def _case(model: str, name: str, inputs: dict, document):
+def _case(model: str, name: str, inputs: dict):
     job = stage.job(model, "", {}, **inputs)
     wire = text_handler(job.model.wire) if name else stage.handler(job.operation.value)
     request = wire.prepare(job)
-    api = Vendored(document)
-    if name:
-        api.answers.append(ANSWERS[name.removeprefix("text-")])
-    paths = {"responses": "/responses", "chat": "/chat/completions"}
-    path = paths.get(job.model.wire) or wire.endpoint.removeprefix("/v1")
-    answer = json.loads(json.dumps(api.answer(_Line("POST", path, dict(request.body)))))
-    return job, wire, request, answer
+    scripted = [ANSWERS[name.removeprefix("text-")]] if name else []
+    return job, wire, request, _answered(wire.endpoint, request, *scripted)
+
+
+def _answered(endpoint: str, request, *answers: Answer):
+    """What the vendor would say."""
+    account = Account()
+    account.answers += answers
+    asked = Exchange("POST", endpoint.removeprefix("/v1"), {}, {}, json.dumps(request.body).encode())
+    return json.loads(json.dumps(endpoints(account)[endpoint](asked)))
 
 
 def _was_sent(error: ProviderError, *allowed: Sent) -> None:
@@ -123,9 +128,9 @@ def _judge(result: object, job) -> None:
 
 
 @pytest.mark.parametrize(("model", "name", "inputs"), CALLS, ids=str)
-async def test_odd_answers(opened, document, model, name, inputs):
+async def test_odd_answers(opened, model, name, inputs):
     """Whatever stands in a field: a result that can be recorded and priced, or a ProviderError that says it was paid."""
-    job, wire, request, answer = _case(model, name, inputs, document)
+    job, wire, request, answer = _case(model, name, inputs)
     bad: dict[str, object] = {}
     async with opened() as client:
         context = stage.context(client, job)
@@ -144,9 +149,9 @@ STREAMED = [(model, name) for model in ("gpt-5", "gpt-audio") for name in ANSWER
 
 
 @pytest.mark.parametrize(("model", "name"), STREAMED)
-async def test_odd_events(opened, document, model, name):
+async def test_odd_events(opened, model, name):
     """Whatever stands in an event: events of the right types and a result that can be recorded, or a ProviderError."""
-    job, wire, request, _ = _case(model, f"text-{name}", {"prompt": "x"}, document)
+    job, wire, request, _ = _case(model, f"text-{name}", {"prompt": "x"})
     answer, asked = ANSWERS[name], dict(request.body)
     whole = response_events(answer, asked) if model == "gpt-5" else chat_events(answer, asked)
     done = [] if model == "gpt-5" else ["[DONE]"]
@@ -175,15 +180,13 @@ JOBS = {
 
 
 @pytest.mark.parametrize("model", JOBS)
-async def test_odd_looks_at_a_job(opened, document, model):
+async def test_odd_looks_at_a_job(opened, model):
     """Whatever a poll is answered: a state, or an error that leaves the job where it is unless the vendor says failed."""
     inputs, options = JOBS[model]
     job = stage.job(model, "", options, **inputs)
     wire = text_handler("responses") if model == "gpt-5" else stage.handler(job.operation.value)
     request = wire.prepare(job)
-    api = Vendored(document)
-    path = "/responses" if model == "gpt-5" else "/videos"
-    started = json.loads(json.dumps(api.answer(_Line("POST", path, dict(request.body)))))
+    started = _answered("/v1/responses" if model == "gpt-5" else "/v1/videos", request)
     bad: dict[str, object] = {}
     async with opened() as client:
         context = stage.context(client, job)
@@ -208,13 +211,13 @@ async def test_odd_looks_at_a_job(opened, document, model):
     assert not bad, "\n".join(f"{error} <- {json.dumps(value)[:400]}" for error, value in bad.items())
 
 
-async def test_odd_batches(opened, document):
+async def test_odd_batches(opened):
     """Whatever a batch, the list of batches or a line of results says: never done, found or absent by mistake."""
     job = stage.job("omni-moderation-latest", "", {}, text="a")
     wire = stage.handler(job.operation.value)
     request = wire.prepare(job)
     item = BatchItem("0" * 64, request)
-    body = json.loads(json.dumps(Vendored(document).answer(_Line("POST", "/moderations", dict(request.body)))))
+    body = _answered("/v1/moderations", request)
     counts = {"total": 1, "completed": 0, "failed": 0}
     batch = {"id": "batch_1", "status": "in_progress", "created_at": 9, "expires_at": 99, "request_counts": counts}
     batch |= {"metadata": {"callsheet_key": "k" * 64}, "output_file_id": "file_1", "errors": {"data": [{"line": 1}]}}

@@ -9,7 +9,6 @@ import json
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from openai_counterpart.media import picture, sound
 from openai_counterpart.sending import Files, Outgoing, handler_of, job_of, outgoing, rows
 
 from callsheet.errors import CapabilityUnsupportedError, ConfigError, InvalidRequestError
@@ -17,6 +16,7 @@ from callsheet.inputs import inputs_type
 from callsheet.messages import FilePart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from callsheet.models import ModelInfo, Operation
 from callsheet.plugin import FormFile, Streams
+from callsheet_openai.testing.media import picture, sound
 
 FILES = Files()
 PNG = FILES.add(picture(64, 64), "image/png", "still.png")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from openai_counterpart.server import Fault, refusal
 from openai_counterpart.stage import context, deprecations, handler, job, prepared, rows, told
 
 from callsheet.errors import (
     ConnectionFailedError,
     InvalidRequestError,
     MalformedOutputError,
+    OverloadedError,
     RateLimitedError,
     Sent,
 )
 from callsheet.jobs import Expected
 from callsheet.money import Cost, estimate
+from callsheet_openai.testing import Fault, refusal
+from callsheet_openai.testing.media import sound
 
 MODEL = "gpt-4o-mini-tts"
 
@@ -76,7 +80,7 @@ def test_values_out_of_range_are_refused(wish):
 
 
 def test_options_have_the_last_word():
-    """A custom voice is an object of the vendor's own; the answer is never read as events."""
+    """A custom voice is an object of the vendor's own; how the sound is sent is not the caller's to say."""
     request = prepared(MODEL, text="a", options={"voice": {"id": "voice_1"}, "stream_format": "sse"})
     assert request.body == {"model": MODEL, "input": "a", "voice": {"id": "voice_1"}}
     assert told(request) == [("unsupported", "stream_format")]
@@ -89,10 +93,58 @@ async def test_the_sound_comes_into_the_store(server, opened, kind):
         result = await client.call("openai:tts-1", text="Hello there.", format=kind)
         data = result.artifacts[0].location.read_bytes()
     assert result.artifacts[0].media_type.startswith("audio/")
-    assert len(data) == result.artifacts[0].file.bytes > 100
+    assert len(data) == result.artifacts[0].file.bytes > 90
     assert result.usage.units == {"character": 12.0}
     assert estimate(rows()["tts-1"].price, result.usage.units) == Cost.exactly("0.00018")
     assert len(server.paid) == 1
+
+
+async def test_a_model_that_is_paid_by_tokens_tells_them(server, opened):
+    """They come in events with the sound, so the cost is known; it is the sound of the other form."""
+    async with opened() as client:
+        result = await client.call(f"openai:{MODEL}", text="Hello there.", format="wav")
+        data = result.artifacts[0].location.read_bytes()
+    assert server.paid[0].json["stream_format"] == "sse"
+    assert data == sound("wav", len("Hello there.") / 15)[0]
+    assert result.usage.units == {"character": 12.0, "input_token": 3.0, "output_token": 17.0}
+    assert estimate(rows()[MODEL].price, result.usage.units) == Cost.exactly("0.0002058")
+
+
+def events(*told: dict) -> Fault:
+    """A reply of these events."""
+    body = "".join(f"data: {json.dumps(each)}\n\n" for each in told).encode()
+    return Fault(status=200, body=body, headers={"content-type": "text/event-stream"})
+
+
+DELTA = {"type": "speech.audio.delta", "audio": "AAAA"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (events(DELTA), MalformedOutputError),
+        (events({**DELTA, "audio": "no base64"}), MalformedOutputError),
+        (events({"type": "speech.audio.delta"}), MalformedOutputError),
+        (events(DELTA, {"type": "error", "error": {"code": "server_error", "message": "It broke."}}), OverloadedError),
+    ],
+)
+async def test_events_that_do_not_end_well_are_no_sound(server, opened, fault, error):
+    """Without the last event the sound is not whole."""
+    server.fail(fault)
+    wanted, speech = job(MODEL, text="Hello there."), handler("speech.generate")
+    async with opened() as client:
+        with pytest.raises(error) as caught:
+            await speech.invoke(speech.prepare(wanted), context(client, wanted))
+    assert caught.value.sent in (Sent.UNKNOWN, Sent.FINISHED)
+
+
+async def test_a_vendor_without_events_is_understood(server, opened):
+    """One that answers with the sound itself: its tokens are not known then, and neither is the cost."""
+    server.fail(Fault(status=200, body=sound("mp3", 1)[0], headers={"content-type": "audio/mpeg"}))
+    async with opened() as client:
+        result = await client.call(f"openai:{MODEL}", text="Hello there.")
+        assert result.artifacts[0].location.read_bytes() == sound("mp3", 1)[0]
+    assert result.usage.units == {"character": 12.0}
 
 
 async def test_a_cut_sound_is_no_sound(server, opened):

@@ -8,14 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from openai_counterpart.answers import Answer, ToolCall, chat_events, response_events
-from openai_counterpart.server import KEY, Fault
 
 from callsheet.errors import ErrorKind, ProviderError, Sent
 from callsheet.http import HttpLimits
 from callsheet.pay_once import OnUnknown
 from callsheet.streams import ReasoningDelta, StreamFinished, TextDelta, ToolCallDelta
 from callsheet.transfer import endpoint
+from callsheet_openai.testing import KEY, Fault
+from callsheet_openai.testing.answers import Answer, ToolCall, chat_events, response_events
 
 ANSWER = Answer("The mountain breathes out, and it is warm.", reasoning="Think of heat.", chunks=5)
 CALL = Answer(tools=(ToolCall("look", {"at": "lava"}),))
@@ -88,7 +88,7 @@ def states(folder: Path) -> set[str]:
 async def test_a_cut_at_every_event_is_an_error_with_the_text_so_far(server, opened, tmp_path, cut):
     """Before its terminal event no stream is a success, whether it ends cleanly or by a reset."""
     ref, answer, place, abrupt = cut
-    server.api.answers.append(answer)
+    server.account.answers.append(answer)
     server.fail(Fault(events=place, abrupt=abrupt, clean=not abrupt))
     async with opened() as client:
         events, error = await read(client, ref)
@@ -107,7 +107,7 @@ async def test_a_cut_at_every_event_is_an_error_with_the_text_so_far(server, ope
 @pytest.mark.parametrize(("ref", "answer", "place"), PLACES)
 async def test_a_malformed_event_at_every_place_is_an_error(server, opened, ref, answer, place):
     """An event whose data is no JSON: never skipped, never a JSON library's exception."""
-    server.api.answers.append(answer)
+    server.account.answers.append(answer)
     server.fail(Fault(malformed=place))
     async with opened() as client:
         events, error = await read(client, ref)
@@ -122,7 +122,7 @@ async def test_a_malformed_event_at_every_place_is_an_error(server, opened, ref,
 @pytest.mark.parametrize("size", [1, 7, 60, 200, 300])
 async def test_a_cut_inside_of_an_event_is_an_error(server, opened, ref, size):
     """Half an event counts for nothing."""
-    server.api.answers.append(ANSWER)
+    server.account.answers.append(ANSWER)
     server.fail(Fault(size=size, clean=True))
     async with opened() as client:
         events, error = await read(client, ref)
@@ -146,7 +146,7 @@ async def test_a_stream_that_falls_silent_is_given_up(server, opened, ref, monke
 @pytest.mark.parametrize("ref", [RESPONSES, CHAT])
 async def test_a_whole_stream_is_a_success(server, opened, ref):
     """The same streams uncut: text in pieces, tool calls in pieces, and the result last."""
-    server.api.answers += [ANSWER, CALL]
+    server.account.answers += [ANSWER, CALL]
     async with opened() as client:
         events, error = await read(client, ref)
         assert error is None
@@ -165,7 +165,7 @@ async def test_a_whole_stream_is_a_success(server, opened, ref):
 @pytest.mark.parametrize("ref", [RESPONSES, CHAT])
 async def test_who_leaves_early_leaves_no_connection_behind(server, opened, tmp_path, ref):
     """The reader stops after the first piece: the call is on record as not done, and the next one works."""
-    server.api.answers += [Answer("Lava " * 400, chunks=400), ANSWER]
+    server.account.answers += [Answer("Lava " * 400, chunks=400), ANSWER]
     async with opened() as client:
         stream = client.stream(ref, prompt=PROMPT, on_unknown=OnUnknown.FAIL)
         async for event in stream:

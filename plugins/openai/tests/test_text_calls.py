@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from openai_counterpart.answers import Answer, ToolCall
-from openai_counterpart.server import Fault
 
 from callsheet.plugin import (
     ContentRejectedError,
@@ -19,6 +17,7 @@ from callsheet.plugin import (
     ToolCallPart,
     ToolResultPart,
 )
+from callsheet_openai.testing import Answer, Fault, ToolCall
 
 RESPONSES, CHAT = "openai:gpt-5", "openai:gpt-audio"
 FUNCTION = {"type": "function", "name": "depth", "parameters": {"type": "object", "properties": {}}}
@@ -33,7 +32,7 @@ POINT = {
 @pytest.mark.parametrize(("ref", "path"), [(RESPONSES, "/responses"), (CHAT, "/chat/completions")])
 async def test_text(server, opened, ref, path):
     """A call is one request over the row's wire, and its answer is text with tokens counted."""
-    server.api.answers.append(Answer("Lava.", cached=3))
+    server.account.answers.append(Answer("Lava.", cached=3))
     async with opened() as client:
         result = await client.call(ref, prompt="What is it?")
     assert [(each.method, each.path) for each in server.journal] == [("POST", path)]
@@ -46,7 +45,7 @@ async def test_text(server, opened, ref, path):
 
 async def test_cost_is_exact(server, opened):
     """With the row's prices every class of token is paid for at its own price."""
-    server.api.answers.append(Answer("Lava.", cached=3))
+    server.account.answers.append(Answer("Lava.", cached=3))
     async with opened() as client:
         result = await client.call(RESPONSES, prompt="What is it?")
     units = result.usage.units
@@ -60,10 +59,10 @@ async def test_cost_is_exact(server, opened):
 async def test_structured(server, opened, ref):
     """An output schema gives checked JSON; one whose root is no object goes and comes inside of one."""
     async with opened() as client:
-        server.api.answers.append(Answer('{"x": 4}'))
+        server.account.answers.append(Answer('{"x": 4}'))
         result = await client.call(ref, prompt="Where?", output_schema=POINT)
         assert result.artifacts == (JsonArtifact({"x": 4}),)
-        server.api.answers.append(Answer('{"value": [1, 2]}'))
+        server.account.answers.append(Answer('{"value": [1, 2]}'))
         schema = {"type": "array", "items": {"type": "integer"}}
         result = await client.call(ref, prompt="Where?", output_schema=schema)
         assert result.artifacts == (JsonArtifact([1, 2]),)
@@ -80,7 +79,7 @@ async def test_structured(server, opened, ref):
 )
 async def test_wrong_json(server, opened, ref, answer, told):
     """JSON that is none, is not valid or is cut off is an error of an answer that was paid for."""
-    server.api.answers.append(answer)
+    server.account.answers.append(answer)
     async with opened() as client:
         with pytest.raises(MalformedOutputError, match=told) as caught:
             await client.call(ref, prompt="Where?", output_schema=POINT)
@@ -93,7 +92,7 @@ async def test_wrong_json(server, opened, ref, answer, told):
 )
 async def test_refused(server, opened, ref, answer):
     """A refusal or a filtered answer is no result: its error holds the prompt, and was paid for."""
-    server.api.answers.append(answer)
+    server.account.answers.append(answer)
     async with opened() as client:
         with pytest.raises(ContentRejectedError) as caught:
             await client.call(ref, prompt="Something bad")
@@ -105,10 +104,10 @@ async def test_refused(server, opened, ref, answer):
 async def test_length(server, opened, ref):
     """Text that ended for its length is a result that says so; no text at all is an error."""
     async with opened() as client:
-        server.api.answers.append(Answer("Once upon", finish="length"))
+        server.account.answers.append(Answer("Once upon", finish="length"))
         result = await client.call(ref, prompt="Tell", max_tokens=20)
         assert (result.artifacts[0].text, result.finish) == ("Once upon", "length")
-        server.api.answers.append(Answer("", finish="length"))
+        server.account.answers.append(Answer("", finish="length"))
         with pytest.raises(MalformedOutputError, match="raise max_tokens"):
             await client.call(ref, prompt="Tell", max_tokens=16)
 
@@ -116,7 +115,7 @@ async def test_length(server, opened, ref):
 @pytest.mark.parametrize("ref", [RESPONSES, CHAT])
 async def test_tools_and_history(server, opened, ref):
     """A function call comes back as a part; the parts and the tool's answer continue the conversation."""
-    server.api.answers += [Answer(tools=(ToolCall("depth", {"of": "crater"}),), reasoning="Hm."), Answer("Deep.")]
+    server.account.answers += [Answer(tools=(ToolCall("depth", {"of": "crater"}),), reasoning="Hm."), Answer("Deep.")]
     async with opened() as client:
         first = await client.call(ref, prompt="How deep?", options={"tools": [FUNCTION], "tool_choice": "auto"})
         assert first.finish == "tool_calls"
@@ -140,7 +139,7 @@ async def test_tools_and_history(server, opened, ref):
 
 async def test_reused_result_keeps_its_parts(server, opened):
     """What is found in the ledger has its parts, too."""
-    server.api.answers.append(Answer(tools=(ToolCall("depth", {"of": "crater"}),)))
+    server.account.answers.append(Answer(tools=(ToolCall("depth", {"of": "crater"}),)))
     call = {"prompt": "How deep?", "options": {"tools": [FUNCTION]}, "reuse": True}
     async with opened() as client:
         first = await client.call(RESPONSES, **call)
@@ -151,7 +150,7 @@ async def test_reused_result_keeps_its_parts(server, opened):
 
 async def test_web_search_is_counted(server, opened):
     """Searches are billed by the piece, and stand in the metadata."""
-    server.api.answers.append(Answer("Found.", search=True))
+    server.account.answers.append(Answer("Found.", search=True))
     async with opened() as client:
         result = await client.call(RESPONSES, prompt="Look", options={"web_search": True})
     assert result.usage.units["web_search"] == 1
@@ -160,7 +159,7 @@ async def test_web_search_is_counted(server, opened):
 
 async def test_failed_response(server, opened):
     """A response that failed after it began is the vendor's own error, paid for."""
-    server.api.answers.append(Answer(failed=("bio_policy", "This is not answered.")))
+    server.account.answers.append(Answer(failed=("bio_policy", "This is not answered.")))
     async with opened() as client:
         with pytest.raises(ContentRejectedError, match="not answered") as caught:
             await client.call(RESPONSES, prompt="How to grow it?")
@@ -207,7 +206,7 @@ async def test_client_stream(server, opened, ref):
 @pytest.mark.parametrize("ref", [RESPONSES, "openai:gpt-5-search-api"])
 async def test_client_stream_of_json(server, opened, ref):
     """JSON streams as it is sent, inside of its object too, and ends as the value that was asked for."""
-    server.api.answers.append(Answer('{"value": [1, 2]}'))
+    server.account.answers.append(Answer('{"value": [1, 2]}'))
     schema = {"type": "array", "items": {"type": "integer"}}
     async with opened() as client:
         events = [event async for event in client.stream(ref, prompt="Where?", output_schema=schema)]
@@ -217,7 +216,7 @@ async def test_client_stream_of_json(server, opened, ref):
 
 async def test_client_stream_of_tool_calls(server, opened):
     """A stream may end with calls and no text at all."""
-    server.api.answers.append(Answer(tools=(ToolCall("depth", {"of": "crater"}),)))
+    server.account.answers.append(Answer(tools=(ToolCall("depth", {"of": "crater"}),)))
     async with opened() as client:
         events = [event async for event in client.stream(RESPONSES, prompt="How deep?", options={"tools": [FUNCTION]})]
     assert events[-1].result.finish == "tool_calls"

@@ -7,8 +7,6 @@ import json
 
 import pytest
 from openai_counterpart import stage
-from openai_counterpart.answers import Answer, chat
-from openai_counterpart.server import KEY, Fault
 from openai_counterpart.text_stage import handler
 
 from callsheet.plugin import (
@@ -21,6 +19,8 @@ from callsheet.plugin import (
     TextArtifact,
 )
 from callsheet.settings import ProviderSettings, Settings
+from callsheet_openai.testing import KEY, Fault
+from callsheet_openai.testing.answers import Answer, chat
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -67,8 +67,8 @@ async def test_key(server, opened):
 )
 async def test_batch(server, opened, model, endpoint):
     """Both wires take part in batches: each item has its own answer or its own error."""
-    server.api.polls = 0
-    server.api.answers += [Answer("One."), Answer("Two."), Answer(refusal="Not this.")]
+    server.account.polls = 0
+    server.account.answers += [Answer("One."), Answer("Two."), Answer(refusal="Not this.")]
     async with opened() as client:
         jobs = [stage.job(model, "", prompt=prompt) for prompt in ("a", "b", "c")]
         wire = handler(jobs[0].model.wire)

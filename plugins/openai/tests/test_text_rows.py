@@ -12,6 +12,7 @@ from callsheet.toml_tables import read_toml
 ROWS = {name: row for name, row in rows().items() if row.operation == "text.generate"}
 KNOWN = {
     "code_interpreter",
+    "context",
     "effort",
     "efforts",
     "long_context",

@@ -6,8 +6,6 @@ import json
 
 import pytest
 from openai_counterpart import stage
-from openai_counterpart.answers import Answer, ToolCall
-from openai_counterpart.server import KEY, Fault, refusal
 from openai_counterpart.text_stage import handler
 
 from callsheet.plugin import (
@@ -26,6 +24,7 @@ from callsheet.plugin import (
     TextDelta,
     ToolCallDelta,
 )
+from callsheet_openai.testing import KEY, Answer, Fault, ToolCall, refusal
 
 MODELS = ["gpt-5", "gpt-audio"]
 FUNCTION = {"type": "function", "name": "depth", "parameters": {"type": "object", "properties": {}}}
@@ -45,7 +44,7 @@ async def streamed(client, model, options=None, into=None, **attributes):
 @pytest.mark.parametrize("model", MODELS)
 async def test_text(server, opened, model):
     """The pieces make up the result's text; usage comes before the end, and the end comes once."""
-    server.api.answers.append(Answer("It smokes and rumbles.", chunks=7))
+    server.account.answers.append(Answer("It smokes and rumbles.", chunks=7))
     async with opened() as client:
         events = await streamed(client, model)
     texts = [event.text for event in events if isinstance(event, TextDelta)]
@@ -64,7 +63,7 @@ async def test_text(server, opened, model):
 async def test_same_result_as_in_one_piece(server, opened, model):
     """Streamed or not, the result is the same."""
     answer = Answer("Hot.", tools=(), chunks=2)
-    server.api.answers += [answer, answer]
+    server.account.answers += [answer, answer]
     async with opened() as client:
         job = stage.job(model, "", prompt="Tell me")
         wire = handler(job.model.wire)
@@ -78,7 +77,7 @@ async def test_same_result_as_in_one_piece(server, opened, model):
 @pytest.mark.parametrize("model", MODELS)
 async def test_tool_calls(server, opened, model):
     """Arguments come as text with their call's id and name; the result has them parsed."""
-    server.api.answers.append(Answer(tools=(ToolCall("depth", {"of": "crater"}),)))
+    server.account.answers.append(Answer(tools=(ToolCall("depth", {"of": "crater"}),)))
     async with opened() as client:
         events = await streamed(client, model, {"tools": [FUNCTION]})
     deltas = [event for event in events if isinstance(event, ToolCallDelta)]
@@ -90,7 +89,7 @@ async def test_tool_calls(server, opened, model):
 
 async def test_reasoning(server, opened):
     """What the model thinks is told apart from what it says."""
-    server.api.answers.append(Answer("Lava.", reasoning="It glows."))
+    server.account.answers.append(Answer("Lava.", reasoning="It glows."))
     async with opened() as client:
         events = await streamed(client, "gpt-5", {"reasoning_summary": "auto"})
     assert "".join(event.text for event in events if isinstance(event, ReasoningDelta)) == "It glows."
@@ -100,7 +99,7 @@ async def test_reasoning(server, opened):
 @pytest.mark.parametrize("model", ["gpt-5", "gpt-5-search-api"])
 async def test_structured(server, opened, model):
     """JSON streams as text and ends as a value."""
-    server.api.answers.append(Answer('{"x": 4}', chunks=3))
+    server.account.answers.append(Answer('{"x": 4}', chunks=3))
     async with opened() as client:
         events = await streamed(client, model, output_schema=POINT)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == '{"x": 4}'
@@ -110,7 +109,7 @@ async def test_structured(server, opened, model):
 @pytest.mark.parametrize("model", MODELS)
 async def test_refusals(server, opened, model):
     """A refusal ends the stream with its error."""
-    server.api.answers.append(Answer(refusal="I cannot help with that."))
+    server.account.answers.append(Answer(refusal="I cannot help with that."))
     async with opened() as client:
         with pytest.raises(ContentRejectedError, match="I cannot help"):
             await streamed(client, model)
@@ -118,7 +117,7 @@ async def test_refusals(server, opened, model):
 
 async def test_failed(server, opened):
     """A response that fails in the middle is the vendor's error, paid for."""
-    server.api.answers.append(Answer(failed=("rate_limit_exceeded", "Too much at once.")))
+    server.account.answers.append(Answer(failed=("rate_limit_exceeded", "Too much at once.")))
     async with opened() as client:
         with pytest.raises(RateLimitedError, match="Too much") as caught:
             await streamed(client, "gpt-5")
@@ -140,7 +139,7 @@ async def test_refused_before_it_began(server, opened, model):
 @pytest.mark.parametrize("abrupt", [False, True])
 async def test_cut(server, opened, model, abrupt):
     """Cut after any of its events but the last, a stream is an error whose outcome nobody knows."""
-    server.api.answers += [Answer(chunks=2)] * 40
+    server.account.answers += [Answer(chunks=2)] * 40
     async with opened() as client:
         for events in range(40):
             server.fail(Fault(events=events, abrupt=abrupt, clean=not abrupt))
@@ -248,7 +247,7 @@ async def test_thoughts_of_compatible_vendors(server, opened):
 
 async def test_leaving_early(server, opened):
     """Who stops reading closes the connection: the vendor stops, too."""
-    server.api.answers += [Answer("Lava. " * 200, chunks=200), Answer("Ash.")]
+    server.account.answers += [Answer("Lava. " * 200, chunks=200), Answer("Ash.")]
     async with opened() as client:
         job = stage.job("gpt-5", "", prompt="Tell me")
         wire = handler("responses")

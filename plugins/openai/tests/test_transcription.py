@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from openai_counterpart.media import sound
-from openai_counterpart.replies import HEARD
 from openai_counterpart.stage import file, prepared, stored, told
 
 from callsheet.artifacts import JsonArtifact, TextArtifact
 from callsheet.errors import CapabilityUnsupportedError, InvalidRequestError, MalformedOutputError, Sent
 from callsheet.jobs import Expected
+from callsheet_openai.testing import HEARD
+from callsheet_openai.testing.media import sound
 
 AUDIO = file("audio/wav", 20_000)
 TIMED = Expected("json", "application/json")
@@ -128,7 +128,7 @@ async def test_segments_have_speakers(server, opened):
 
 async def test_silence_is_an_empty_text(server, opened, tmp_path):
     """It is an answer, on record and ready to be saved."""
-    server.api.scripted["/audio/transcriptions"] = {"text": " "}
+    server.scripted["/audio/transcriptions"] = {"text": " "}
     result, _ = await heard(opened, server, "gpt-transcribe")
     assert result.artifacts == (TextArtifact(""),)
     result.artifacts[0].save(tmp_path / "nothing.txt")
@@ -150,7 +150,7 @@ async def test_subtitles_are_an_option(server, opened, form, media_type):
 )
 async def test_an_answer_that_is_no_transcript_is_malformed(server, opened, answer, wish):
     """What was promised has to be there."""
-    server.api.judge_reply = lambda *_: None
-    server.api.scripted["/audio/transcriptions"] = answer
+    server.judges_replies = False
+    server.scripted["/audio/transcriptions"] = answer
     with pytest.raises(MalformedOutputError):
         await heard(opened, server, "whisper-1", **wish)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 
 import pytest
-from openai_counterpart.media import CLIP, picture
-from openai_counterpart.server import Fault, refusal
 from openai_counterpart.stage import context, deprecations, file, handler, job, prepared, stored, told
 
 from callsheet.errors import (
@@ -21,6 +19,8 @@ from callsheet.errors import (
 )
 from callsheet.handler import FindsJobs
 from callsheet.jobs import AbortOutcome, Expected, RemoteState
+from callsheet_openai.testing import Fault, refusal
+from callsheet_openai.testing.media import CLIP, picture
 
 MODEL = "sora-2"
 
@@ -149,7 +149,7 @@ async def test_the_receipt_says_all_that_is_needed(opened):
 )
 async def test_a_failed_job_has_its_reason(server, opened, failing, error):
     """Refused content is not tried again; it is named, with the vendor's words."""
-    server.api.failing = failing
+    server.account.failure = failing
     async with opened() as client:
         with pytest.raises(error, match=failing[1]) as caught:
             await client.call(f"openai:{MODEL}", prompt="something bad")
@@ -198,8 +198,8 @@ async def test_a_clip_that_is_not_whole_is_no_clip(server, opened, fault):
 @pytest.mark.parametrize("answer", [{"status": "queued"}, {"id": "", "status": "queued"}, {"id": 7}])
 async def test_a_job_without_an_id_is_unknown(server, opened, answer):
     """It may run and cost money: nobody can say."""
-    server.api.judge_reply = lambda *_: None
-    server.api.scripted["/videos"] = answer
+    server.judges_replies = False
+    server.scripted["/videos"] = answer
     async with opened() as client:
         with pytest.raises(MalformedOutputError) as caught:
             await submitted(client)
@@ -210,7 +210,7 @@ async def test_an_unknown_status_is_not_guessed(server, opened):
     """Neither running nor done."""
     async with opened() as client:
         receipt, services, videos = await submitted(client)
-        server.api.judge_reply = lambda *_: None
-        server.api.scripted[f"/videos/{receipt.job_id}"] = {"id": receipt.job_id, "status": "paused"}
+        server.judges_replies = False
+        server.scripted[f"/videos/{receipt.job_id}"] = {"id": receipt.job_id, "status": "paused"}
         with pytest.raises(MalformedOutputError, match="paused"):
             await videos.poll(receipt, services)

@@ -48,7 +48,7 @@ def opened(tmp_path, server):
     """Open a client of a project in `tmp_path` which reaches the loopback server with its token, and never sleeps."""
 
     def open_client(**more):
-        folder, secrets = tmp_path / "project", {"REPLICATE_API_TOKEN": server.token}
+        folder, secrets = tmp_path / "project", {"REPLICATE_API_TOKEN": server.key}
         given = {"settings": load_settings(folder, Policies.once()), **more}
         return STAGE.client(folder, base_url=server.origin, secrets=secrets, **given)
 

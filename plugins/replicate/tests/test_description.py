@@ -190,7 +190,7 @@ async def test_a_model_that_is_not_there(server, opened):
     async with opened() as client:
         with pytest.raises(ModelNotFoundError, match="replicate:owner/absent is not there"):
             await describe(client.runtime, "replicate", "owner/absent")
-        server.token = "another"
+        server.key = "another"
         with pytest.raises(AuthenticationError, match="REPLICATE_API_TOKEN"):
             await describe(client.runtime, "replicate", "owner/absent")
 

@@ -39,7 +39,7 @@ async def test_refused_creates(server, opened, refusal, meant):
     error = caught.value
     assert (error.kind, error.sent, error.status_code) == (kind, Sent.REJECTED, status)
     assert said in str(error)
-    assert server.token not in repr(vars(error)) + str(error)
+    assert server.key not in repr(vars(error)) + str(error)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ VERSION = {"id": "ab" * 32, "openapi_schema": {"openapi": "3.0.2"}}
 @pytest.fixture
 def http(server):
     """A client with the token."""
-    headers = {"authorization": f"Bearer {server.token}"}
+    headers = {"authorization": f"Bearer {server.key}"}
     with httpx2.Client(base_url=server.origin, headers=headers, timeout=5, trust_env=False) as client:
         yield client
 

@@ -50,7 +50,7 @@ async def test_two_processes_upload_a_file_once(server, opened, tmp_path):
     """The other one has nothing but the project's folder."""
     async with opened() as client:
         await call(client)
-    environ = {**os.environ, "REPLICATE_API_TOKEN": server.token, "REPLICATE_BASE_URL": server.origin}
+    environ = {**os.environ, "REPLICATE_API_TOKEN": server.key, "REPLICATE_BASE_URL": server.origin}
     child = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, PROCESS, tmp_path / "project"],
@@ -77,7 +77,7 @@ async def test_another_account_uploads_anew(server, opened):
     """Its files are its own."""
     async with opened() as client:
         await call(client)
-    server.token = "r8_another9QmXc2Vb7Nh4Kt6Ws"
+    server.key = "r8_another9QmXc2Vb7Nh4Kt6Ws"
     async with opened() as client:
         await call(client)
     assert len(server.asked("upload")) == 2

@@ -29,7 +29,9 @@ _COMMANDS = {
     "completion": ("completion", "completion", "Print the script that completes commands in a shell."),
     "config": ("config", "config", "Show the settings that hold here, and where each comes from."),
     "plugins": ("plugins", "plugins", "List the installed plugins."),
+    "trust": ("trust", "trust", "Say that a project's file may send keys where it does."),
     "secrets": ("secrets", "secrets", "Keep providers' keys, and see where each is found."),
+    "schema": ("schema", "schema", "Print a JSON Schema, so that an editor completes what you write."),
 }
 """Name: module in this package, attribute, and the line in the help (so that the help imports none of them)."""
 

@@ -10,14 +10,18 @@ import click
 from callsheet.cli.commands import SuggestingGroup
 from callsheet.cli.models import discover_project
 from callsheet.cli.options import json_option, project_option
+from callsheet.cli.plugin_check import check
+from callsheet.cli.plugin_install import install, remove
+from callsheet.cli.plugin_new import new
+from callsheet.cli.plugin_skill import skill
 from callsheet.cli.terminal import Session, put, put_json, put_table, say
 
 __all__ = ["plugins"]
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(cls=SuggestingGroup, commands=[check, new, install, remove, skill])
 def plugins() -> None:
-    """List and examine the installed plugins."""
+    """List, examine, check, install, remove and begin plugins."""
 
 
 @plugins.command("list")
@@ -76,7 +80,8 @@ def list_plugins(session: Session, project: Path | None) -> None:
 def doctor(session: Session, timeout: float, project: Path | None) -> int:
     """Examine the installed plugins: each is imported in a process apart. Exit code 1 when something is wrong."""
     from callsheet.config import find_project, load_settings
-    from callsheet.doctor import diagnose, known_distributions
+    from callsheet.doctor import diagnose
+    from callsheet.install_hints import known_distributions
     from callsheet.plugin_trial import TrialRequest, try_plugins
 
     discovery, catalog = discover_project(project)

@@ -30,6 +30,7 @@ class Exchange:
 
     `route` is the name of the route that it belongs to (empty: none), `params` the values of the placeholders in its path.
     `status` is 0 where no answer was sent; `reply` is the JSON of the answer, None for another body and for a lost answer.
+    `paid`: it started work that costs money.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Exchange:
     params: Mapping[str, str] = field(default_factory=dict)
     status: int = 0
     reply: Any = field(default=None, repr=False)
+    paid: bool = False
 
     @property
     def json(self) -> Any:

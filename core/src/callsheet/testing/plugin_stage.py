@@ -29,8 +29,9 @@ from callsheet.models import ModelInfo, ModelRef, Operation
 from callsheet.policies import Policies
 from callsheet.project import Project
 from callsheet.registry import BoundHandler
-from callsheet.secrets import MappingSecrets
+from callsheet.secrets import MappingSecrets, SecretResolver
 from callsheet.settings import ProviderSettings, Settings
+from callsheet.testing.doubles import FakeClock
 from callsheet.testing.subject import Subject
 
 __all__ = ["PluginStage", "call_context", "loose_file", "told"]
@@ -87,30 +88,28 @@ class PluginStage:
         folder: Path,
         *,
         base_url: str,
-        secrets: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | SecretResolver | None = None,
         settings: Settings | None = None,
         **more: Any,
     ) -> AsyncIterator[Client]:
         """A client of a project in this folder which reaches the base URL and never sleeps; `more` goes to `Client.open`.
 
-        Without `settings` each call is one attempt, so that a test sees what that leads to.
+        `secrets` are values by name, or what looks them up: a `FakeSecrets` counts who asks. Without `settings` each call is one attempt, so that a test sees what that leads to.
         """
         folder.mkdir(exist_ok=True)
         wanted = settings or Settings(policies=Policies.once())
         reached = {self.provider: ProviderSettings(base_url=base_url)}
         wanted = replace(wanted, providers={**reached, **wanted.providers})
-        given = {"sleep": _no_sleep, "secrets": MappingSecrets(secrets or {}), **more}
+        known = MappingSecrets(secrets or {}) if secrets is None or isinstance(secrets, Mapping) else secrets
+        given = {"sleep": FakeClock().sleep, "secrets": known, **more}
         async with await Client.open(Project.at(folder), wanted, **given) as client:
             yield client
 
-    def context(self, client: Client, job: Job, key: str = "k" * 64) -> JobContext:
-        """The services of one call of a job, as the engine hands them to a handler."""
+    def context(self, client: Client, job: Job, key: str = "k" * 64, **changes: Any) -> JobContext:
+        """The services of one call of a job, as the engine hands them to a handler; `changes` are fields to exchange."""
         bound = client.runtime.registry.resolve(job.ref, job.operation)
-        return call_context(client, bound, job, key=key, request_digest="d" * 64)
-
-
-async def _no_sleep(_seconds: float) -> None:
-    """Nobody waits."""
+        made = call_context(client, bound, job, key=key, request_digest="d" * 64)
+        return replace(made, **changes) if changes else made
 
 
 def call_context(client: Client, bound: BoundHandler, job: Job, *, key: str, request_digest: str) -> JobContext:

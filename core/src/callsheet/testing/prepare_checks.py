@@ -1,59 +1,71 @@
-"""Checks of `prepare`: pure, deterministic, JSON, and honest about what it leaves out."""
+"""Checks of `prepare`: pure, deterministic, and honest about what it leaves out."""
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
-from callsheet.artifacts import FileRef
+from callsheet.batching import files_in
 from callsheet.digests import digest
-from callsheet.errors import CallsheetError, ConfigError, ErrorKind, ProviderError
-from callsheet.jobs import Expected, Job, ProviderRequest
+from callsheet.errors import CallsheetError, CapabilityUnsupportedError, ConfigError, ErrorKind, ProviderError, Sent
+from callsheet.inputs import attribute_names, file_attributes
+from callsheet.jobs import CallWarning, Job, ProviderRequest, WarningKind
 from callsheet.models import Operation
 from callsheet.registry import BoundHandler
 from callsheet.testing.child import run_child
 from callsheet.testing.purity import watched
-from callsheet.testing.report import Finding
+from callsheet.testing.report import Check, Finding, NotApplicableError
 from callsheet.testing.samples import sample_job, variants
-from callsheet.testing.subject import Subject
+from callsheet.testing.subject import CheckRow, Subject
 
-__all__ = [
-    "check_attributes",
-    "check_bodies",
-    "check_determinism",
-    "check_purity",
-    "check_refusals",
-    "request_digests",
-]
+__all__ = ["TABLE", "request_digests"]
 
 _REFUSALS = (ErrorKind.CAPABILITY_UNSUPPORTED, ErrorKind.INVALID_REQUEST)
 _UNKNOWN_OPTION = "callsheet_conformance_option"
-_MADE: Mapping[Operation, tuple[str, ...]] = {
-    Operation.TEXT_GENERATE: ("text", "json"),
-    Operation.IMAGE_GENERATE: ("image/",),
-    Operation.VIDEO_GENERATE: ("video/",),
-    Operation.SPEECH_GENERATE: ("audio/",),
-    Operation.MUSIC_GENERATE: ("audio/",),
-    Operation.SOUND_GENERATE: ("audio/",),
-    Operation.AUDIO_TRANSCRIBE: ("text", "json"),
-    Operation.TEXT_EMBED: ("json",),
-    Operation.TEXT_MODERATE: ("json",),
-    Operation.VIDEO_ASSEMBLE: ("video/",),
-}
+_TWO_MEANINGS = frozenset({"audio"})
+"""Capabilities that say what a model makes, and attributes that say what it is given."""
+
+
+def check_offline(subject: Subject) -> Iterator[Finding]:
+    """No network and no process, not even the first time."""
+    for bound in subject.bound:
+        yield from _acts(bound, subject.job(bound), network_only=True)
 
 
 def check_purity(subject: Subject) -> Iterator[Finding]:
-    """No network at any time; once its modules are loaded no file, clock, chance or environment; the job stays as it is."""
+    """Once its modules are loaded: no file, clock, chance or environment."""
+    for bound in subject.bound:
+        job = subject.job(bound)
+        _prepare(bound, job)
+        yield from _acts(bound, job, network_only=False)
+
+
+def _acts(bound: BoundHandler, job: Job, *, network_only: bool) -> Iterator[Finding]:
+    with watched(network_only=network_only) as acts:
+        _prepare(bound, job)
+    yield from (Finding(f"{bound.ref} ({place})", f"prepare {what}") for what, place in acts)
+
+
+def check_silence(subject: Subject) -> Iterator[Finding]:
+    """Stdout is for data: a plan in JSON has to stay one document."""
+    for bound in subject.bound:
+        printed = StringIO()
+        with redirect_stdout(printed):
+            _prepare(bound, subject.job(bound))
+        if printed.getvalue():
+            yield Finding(str(bound.ref), f"prepare prints {printed.getvalue()[:40]!r}")
+
+
+def check_job_kept(subject: Subject) -> Iterator[Finding]:
+    """The job stays as it is, as do the tables in it, now and when the request is changed."""
     for bound in subject.bound:
         job = subject.job(bound)
         before = copy.deepcopy((job.inputs, dict(job.options)))
-        for network_only in (True, False):
-            with watched(network_only=network_only) as acts:
-                _prepare(bound, job)
-            yield from (Finding(f"{bound.ref} ({place})", f"prepare {what}") for what, place in acts)
+        _prepare(bound, job)
         yield from _changes(bound, job, before)
 
 
@@ -79,14 +91,20 @@ def _prepare(bound: BoundHandler, job: Job) -> ProviderRequest | None:
         return None
 
 
-def check_determinism(subject: Subject) -> Iterator[Finding]:
-    """The same request twice in this process, and in another one with another hash seed."""
+def check_repeats(subject: Subject) -> Iterator[Finding]:
+    """The same request again, in this process."""
     here, again = request_digests(subject), request_digests(subject)
-    there = run_child("request_digests", (subject.name, dict(subject.samples)), hash_seed=7)
     for model, given in here.items():
         if given != again[model]:
             yield Finding(model, "prepare gives another request for the same job in the same process")
-        elif given != there.get(model):
+
+
+def check_determinism(subject: Subject) -> Iterator[Finding]:
+    """The same request in another process, with another hash seed."""
+    here = request_digests(subject)
+    there = run_child("request_digests", (subject.name, dict(subject.samples)), hash_seed=7)
+    for model, given in here.items():
+        if given != there.get(model):
             yield Finding(
                 model, "prepare gives another request for the same job in another process (an order of a set?)"
             )
@@ -108,60 +126,10 @@ def _request_digest(subject: Subject, bound: BoundHandler) -> str:
     return " ".join(told)
 
 
-def check_bodies(subject: Subject) -> Iterator[Finding]:
-    """JSON with FileRef leaves, and a promise of what comes out that fits the operation."""
-    for bound in subject.bound:
-        try:
-            request = subject.request(bound)
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises
-            what = f"prepare refuses the least that {bound.info.operation} needs: {type(error).__name__}: {error}"
-            yield Finding(str(bound.ref), f"{what} (give values it takes in `samples`)")
-            continue
-        if not isinstance(request, ProviderRequest):
-            yield Finding(str(bound.ref), f"prepare gives a {type(request).__name__} and not a ProviderRequest")
-            continue
-        yield from (Finding(f"{bound.ref} body{path}", what) for path, what in _no_json(request.body, ""))
-        yield from (Finding(str(bound.ref), what) for what in _implausible(request, bound.info.operation))
-
-
-def _no_json(value: object, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            if not isinstance(key, str):
-                yield path, f"has the key {key!r}, which is no text"
-            yield from _no_json(each, f"{path}.{key}")
-    elif isinstance(value, (list, tuple)):
-        for number, each in enumerate(value):
-            yield from _no_json(each, f"{path}[{number}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield path, f"is {value}, which JSON does not have"
-    elif not (value is None or isinstance(value, (str, bool, int, float, FileRef))):
-        yield path, f"is a {type(value).__name__}: the body is JSON, and files are FileRef"
-
-
-def _implausible(request: ProviderRequest, operation: Operation) -> Iterator[str]:
-    if not request.expects:
-        yield "expects is empty: say what comes out, so that it can be mocked and checked"
-    for expected in request.expects:
-        made = expected.media_type if expected.kind == "blob" else expected.kind
-        if not made.startswith(_MADE[operation]):
-            yield f"expects {expected.kind} {expected.media_type} of {operation}, which makes {' or '.join(_MADE[operation])}"
-        yield from _bad_sizes(expected)
-    if any(not math.isfinite(amount) or amount < 0 for amount in request.units.values()):
-        yield f"units must be amounts of 0 or more: {dict(request.units)}"
-
-
-def _bad_sizes(expected: Expected) -> Iterator[str]:
-    for name in ("count", "width", "height", "duration", "fps"):
-        value = getattr(expected, name)
-        if value is not None and value <= 0:
-            yield f"expects {name} = {value}"
-
-
 def check_attributes(subject: Subject) -> Iterator[Finding]:
     """Every general attribute changes the body, is warned of, or is refused."""
     for bound in subject.bound:
-        for name, beside, values in variants(bound.info, subject.samples):
+        for name, beside, values in variants(bound.info, subject.all_samples):
             instead = None in beside.values()
             told = {_told(subject, bound, {**beside, name: value}) for value in values}
             # What stands in another attribute's place changes the body anyway: its values must differ from each other.
@@ -171,6 +139,11 @@ def check_attributes(subject: Subject) -> Iterator[Finding]:
                 yield Finding(
                     str(bound.ref), f"{name} is left out in silence: it changes neither the body nor the warnings"
                 )
+
+
+def check_options(subject: Subject) -> Iterator[Finding]:
+    """An option goes to the model as it is, or is warned of, or refused."""
+    for bound in subject.bound:
         plain = _told(subject, bound, {})
         if plain is not None and _told(subject, bound, {"options": {_UNKNOWN_OPTION: 1}}) == plain:
             yield Finding(str(bound.ref), "an option that it does not know is left out in silence")
@@ -187,26 +160,39 @@ def _told(subject: Subject, bound: BoundHandler, more: Mapping[str, object]) -> 
 
 def check_refusals(subject: Subject) -> Iterator[Finding]:
     """What a model cannot do is a warning or a refusal of the right class."""
+    yield from _problems(subject, _wrong_refusal)
+
+
+def check_refusals_told(subject: Subject) -> Iterator[Finding]:
+    """A refusal says who refuses, or what, and that nothing was sent."""
+    yield from _problems(subject, _mute_refusal)
+
+
+def _problems(subject: Subject, wrong: Callable[[BoundHandler, Job, str], str]) -> Iterator[Finding]:
+    """What is wrong with any attribute's refusal, once for each attribute of a model."""
     for bound in subject.bound:
-        cases = [
-            (name, {**beside, name: v})
-            for name, beside, values in variants(bound.info, subject.samples)
-            for v in values
-        ]
-        cases.append(("an unknown option", {"options": {_UNKNOWN_OPTION: 1}}))
         told: set[str] = set()
-        for name, more in cases:
-            try:
-                job = sample_job(bound.info, subject.samples, more)
-            except ConfigError:
-                continue
-            problem = _wrong_refusal(bound, job)
+        for name, job in _cases(subject, bound):
+            problem = wrong(bound, job, name)
             if problem and name not in told:
                 told.add(name)
                 yield Finding(str(bound.ref), f"{name}: {problem}")
 
 
-def _wrong_refusal(bound: BoundHandler, job: Job) -> str:
+def _cases(subject: Subject, bound: BoundHandler) -> Iterator[tuple[str, Job]]:
+    cases: list[tuple[str, Mapping[str, object]]] = [
+        (name, {**beside, name: value})
+        for name, beside, values in variants(bound.info, subject.all_samples)
+        for value in values
+    ]
+    for name, more in [*cases, ("an unknown option", {"options": {_UNKNOWN_OPTION: 1}})]:
+        try:
+            yield name, sample_job(bound.info, subject.all_samples, more)
+        except ConfigError:
+            continue
+
+
+def _wrong_refusal(bound: BoundHandler, job: Job, _name: str) -> str:
     try:
         bound.preparer.prepare(job)
     except ProviderError as error:
@@ -216,3 +202,181 @@ def _wrong_refusal(bound: BoundHandler, job: Job) -> str:
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises
         return f"prepare breaks: {type(error).__name__}: {error}"
     return ""
+
+
+def _mute_refusal(bound: BoundHandler, job: Job, name: str) -> str:
+    try:
+        bound.preparer.prepare(job)
+    except ProviderError as error:
+        if error.sent is not Sent.NOT_SENT:
+            return f"prepare raises {type(error).__name__} with sent = {error.sent}: nothing was sent"
+        if not any(each in f"{error.ref} {error}" for each in (bound.info.model, name, *job.options)):
+            return f"prepare raises {type(error).__name__} that names neither the model nor what it refuses: {error}"
+    except Exception:  # noqa: BLE001 - whatever a plugin raises; `check_refusals` tells of it
+        return ""
+    return ""
+
+
+def check_files(subject: Subject) -> Iterator[Finding]:
+    """A picture or recording that a model cannot take is not left out with a warning: the answer would be of no use."""
+    looked = False
+    for bound in subject.bound:
+        for name, beside, values in variants(bound.info, subject.all_samples):
+            if name not in file_attributes(bound.info.operation):
+                continue
+            looked = True
+            try:
+                request = subject.request(bound, **{**beside, name: values[0]})
+            except CapabilityUnsupportedError:
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever a plugin raises
+                yield Finding(str(bound.ref), f"{name}: prepare raises {type(error).__name__}: {error}")
+                continue
+            if not any(True for _ in files_in(request.body)):
+                yield Finding(str(bound.ref), f"{name}: the file is not in the body, and the job not refused")
+    if not looked:
+        raise NotApplicableError("none of its operations takes a file that could be left out")
+
+
+def check_declared(subject: Subject) -> Iterator[Finding]:
+    """What a row lists under capabilities, and is an attribute, is taken."""
+    looked = False
+    for bound in subject.bound:
+        for name, beside, values in variants(bound.info, subject.all_samples):
+            if name not in bound.info.capabilities - _TWO_MEANINGS:
+                continue
+            looked = True
+            if not any(_taken(subject, bound, name, {**beside, name: value}) for value in values):
+                yield Finding(str(bound.ref), f"declares {name}, and takes none of its usual values")
+    if not looked:
+        raise NotApplicableError("no row declares a capability that is an attribute")
+
+
+def _taken(subject: Subject, bound: BoundHandler, name: str, more: Mapping[str, Any]) -> bool:
+    try:
+        request = subject.request(bound, **more)
+    except Exception:  # noqa: BLE001 - whatever a plugin raises
+        return False
+    kinds = {warning.kind for warning in request.warnings if warning.attribute == name}
+    return WarningKind.UNSUPPORTED not in kinds
+
+
+def check_warnings(subject: Subject) -> Iterator[Finding]:
+    """A warning says which wish it is about, in words."""
+    looked = False
+    for bound in subject.bound:
+        told: set[str] = set()
+        for name, job in _cases(subject, bound):
+            request = _prepare(bound, job)
+            for warning in request.warnings if isinstance(request, ProviderRequest) else ():
+                looked = True
+                known = {*attribute_names(bound.info.operation), *job.options}
+                problem = _mute_warning(warning, known)
+                if problem and problem not in told:
+                    told.add(problem)
+                    yield Finding(f"{bound.ref} {name}", problem)
+    if not looked:
+        raise NotApplicableError("prepare warns of nothing")
+
+
+def _mute_warning(warning: CallWarning, known: set[str]) -> str:
+    if not warning.message.strip():
+        return f"a warning ({warning.kind}, {warning.attribute!r}) has no message"
+    needed = warning.kind in (WarningKind.UNSUPPORTED, WarningKind.ADJUSTED, WarningKind.EMULATED)
+    if needed and warning.attribute not in known:
+        return (
+            f"a warning is about {warning.attribute!r}, which is neither an attribute nor an option: {warning.message}"
+        )
+    return ""
+
+
+TABLE: tuple[CheckRow, ...] = (
+    (
+        check_offline,
+        Check("prepare-offline", "prepare reaches no network and starts no process", "move it into invoke or submit"),
+    ),
+    (
+        check_purity,
+        Check(
+            "prepare-pure",
+            "prepare uses no file, clock, chance or environment",
+            "move it into invoke or submit; load data files with the module, or once",
+        ),
+    ),
+    (
+        check_silence,
+        Check("prepare-silent", "prepare prints nothing", "leave the print out; warn where a user has to know"),
+    ),
+    (
+        check_job_kept,
+        Check("prepare-keeps-job", "prepare changes nothing that it is given", "copy what you change"),
+    ),
+    (
+        check_repeats,
+        Check("prepare-repeats", "the same job gives the same request again", "use no counter and no id()"),
+    ),
+    (
+        check_determinism,
+        Check(
+            "prepare-deterministic",
+            "the same job gives the same request in another process",
+            "use no order of a set and no hash(): sort, or keep a list",
+        ),
+    ),
+    (
+        check_attributes,
+        Check(
+            "no-silent-drop",
+            "every general attribute reaches the body, or is warned of, or refused",
+            "add it to the body, or a CallWarning(WarningKind.UNSUPPORTED, …, attribute) to the request",
+        ),
+    ),
+    (
+        check_options,
+        Check(
+            "options",
+            "every option reaches the body, or is warned of, or refused",
+            "send options as they are, or warn of those that the model does not know",
+        ),
+    ),
+    (
+        check_refusals,
+        Check(
+            "refusals",
+            "what a model cannot take is a warning, CapabilityUnsupportedError or InvalidRequestError",
+            "raise CapabilityUnsupportedError (InvalidRequestError for a value out of range), and nothing else",
+        ),
+    ),
+    (
+        check_refusals_told,
+        Check(
+            "refusals-told",
+            "a refusal names the model or what it refuses, and says that nothing was sent",
+            "pass ref=str(job.ref), and sent=Sent.NOT_SENT to InvalidRequestError",
+        ),
+    ),
+    (
+        check_files,
+        Check(
+            "undeclared-files",
+            "a file that a model cannot take is refused with CapabilityUnsupportedError",
+            "raise CapabilityUnsupportedError where a file would be left out",
+        ),
+    ),
+    (
+        check_declared,
+        Check(
+            "declared-capabilities",
+            "what a row declares as a capability is taken",
+            "correct the row's capabilities, or what prepare does",
+        ),
+    ),
+    (
+        check_warnings,
+        Check(
+            "warnings-told",
+            "a warning says in words which attribute or option it is about",
+            "fill `message` and `attribute` of the CallWarning",
+        ),
+    ),
+)

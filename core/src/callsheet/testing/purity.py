@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import random
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["Act", "watched"]
+__all__ = ["Act", "sleeps", "watched"]
 
 Act = tuple[str, str]
 """What was done, and where: `reads the clock (time.time)`, `callsheet_acme/answers.py:12`."""
@@ -43,10 +46,34 @@ def watched(*, network_only: bool = False) -> Iterator[list[Act]]:
             if place and (what, place) not in acts:
                 acts.append((what, place))
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()  # a collection may run anybody's callbacks in the midst of it
     sys.setprofile(look)
     try:
         yield acts
+    finally:
+        sys.setprofile(before)
+        if collects:
+            gc.enable()
+
+
+@contextmanager
+def sleeps() -> Iterator[list[str]]:
+    """Collect the places, outside of Python and the core, that sleep in this thread (`asyncio.sleep`, `time.sleep`)."""
+    places: list[str] = []
+    core = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 - as in `_caller`
+
+    def look(frame: FrameType, event: str, arg: Any) -> None:
+        waits = event == "call" and frame.f_code is asyncio.sleep.__code__ and bool(frame.f_locals.get("delay"))
+        if waits or (event == "c_call" and arg is time.sleep):
+            caller = _caller(frame)
+            if caller is not None and not caller.f_code.co_filename.startswith(core) and _named(caller) not in places:
+                places.append(_named(caller))
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        yield places
     finally:
         sys.setprofile(before)
 
@@ -87,16 +114,26 @@ def _shared_random() -> object:
     return getattr(random.random, "__self__", None)
 
 
-def _place(frame: FrameType | None) -> str:
-    """The nearest caller that is no part of Python; empty for calls that Python makes by itself (imports, logging)."""
+def _place(frame: FrameType) -> str:
+    caller = _caller(frame)
+    return "" if caller is None else _named(caller)
+
+
+def _named(caller: FrameType) -> str:
+    return f"{'/'.join(caller.f_code.co_filename.replace(os.sep, '/').split('/')[-2:])}:{caller.f_lineno}"
+
+
+def _caller(start: FrameType) -> FrameType | None:
+    """The nearest caller that is no part of Python; None for calls that Python makes by itself (imports, logging)."""
+    frame: FrameType | None = start
     library = os.path.dirname(os.__file__)  # noqa: PTH120 - no pathlib while it is watched
     while frame is not None:
         file = frame.f_code.co_filename
         if any(part in file for part in _NOT_CALLERS):
-            return ""
+            return None
         if file == __file__:
-            return ""
+            return None
         if not file.startswith(("<frozen", library)) or "site-packages" in file:
-            return f"{'/'.join(file.replace(os.sep, '/').split('/')[-2:])}:{frame.f_lineno}"
+            return frame
         frame = frame.f_back
-    return ""
+    return None

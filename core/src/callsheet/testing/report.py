@@ -1,11 +1,12 @@
-"""What a check found, as data and as text that says what to do."""
+"""What the checks found, as data and as text that says what to do, and the tier that follows from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Check", "CheckState", "Finding", "NotApplicableError", "Outcome", "Report"]
+__all__ = ["Check", "CheckStatus", "Examined", "Finding", "NotApplicableError", "Outcome", "Report", "Tier"]
 
 SHOWN = 8
 
@@ -16,7 +17,7 @@ class Check:
 
     id: str
     holds: str
-    remedy: str
+    repair: str
 
     def __str__(self) -> str:
         return self.id
@@ -33,12 +34,21 @@ class Finding:
         return f"{self.where}: {self.problem}" if self.where else self.problem
 
 
-class CheckState(StrEnum):
+class CheckStatus(StrEnum):
     """How a check ended."""
 
     PASSED = "passed"
     FAILED = "failed"
+    REFUSED = "refused"
     NOT_APPLICABLE = "not_applicable"
+
+
+class Tier(StrEnum):
+    """How far a plugin can be relied on, as far as checks can tell."""
+
+    VERIFIED = "verified"
+    COMPATIBLE = "compatible"
+    FAILING = "failing"
 
 
 class NotApplicableError(Exception):
@@ -47,29 +57,59 @@ class NotApplicableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one check ended; `reason` says why it does not apply."""
+    """How one check ended; `reason` says why it does not apply, or why the plugin's author refuses it."""
 
     check: Check
     findings: tuple[Finding, ...] = ()
     reason: str = ""
+    refused: bool = False
 
     @property
-    def state(self) -> CheckState:
-        """Failed with a finding; not applicable with a reason."""
+    def status(self) -> CheckStatus:
+        """Failed with a finding; refused, or not applicable, with a reason."""
         if self.findings:
-            return CheckState.FAILED
-        return CheckState.NOT_APPLICABLE if self.reason else CheckState.PASSED
+            return CheckStatus.FAILED
+        if self.refused:
+            return CheckStatus.REFUSED
+        return CheckStatus.NOT_APPLICABLE if self.reason else CheckStatus.PASSED
 
     @property
     def text(self) -> str:
         """The outcome for people: what was to hold, each finding, and how to repair it."""
-        head = f"{self.state:14} {self.check.id}: {self.check.holds}"
+        head = f"{self.status:14} {self.check.id}: {self.check.holds}"
         if not self.findings:
             return f"{head} ({self.reason})" if self.reason else head
         lines = [head, *(f"  - {finding}" for finding in self.findings[:SHOWN])]
         if len(self.findings) > SHOWN:
             lines.append(f"  - and {len(self.findings) - SHOWN} more")
-        return "\n".join([*lines, f"  repair: {self.check.remedy}"])
+        return "\n".join([*lines, f"  repair: {self.check.repair}"])
+
+    def as_json(self) -> dict[str, object]:
+        """The outcome as JSON data."""
+        return {
+            "id": self.check.id,
+            "status": self.status.value,
+            "holds": self.check.holds,
+            "findings": [{"where": each.where, "problem": each.problem} for each in self.findings],
+            "reason": self.reason,
+            "repair": self.check.repair,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What was examined: the plugin's package, its distribution and version, and the api it is written for.
+
+    `unheard` are the operations of its models that gave no result against the vendor's counterpart; `counterpart` says
+    whether there is one.
+    """
+
+    plugin: str
+    distribution: str = ""
+    version: str = ""
+    api: int | None = None
+    counterpart: bool = False
+    unheard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +118,7 @@ class Report:
 
     plugin: str
     outcomes: tuple[Outcome, ...]
+    examined: Examined = field(default_factory=lambda: Examined(""))
 
     @property
     def ok(self) -> bool:
@@ -90,28 +131,74 @@ class Report:
         return tuple(outcome for outcome in self.outcomes if outcome.findings)
 
     @property
+    def tier(self) -> Tier:
+        """Verified: no check failed or is refused, and each operation gave a result against the vendor's counterpart."""
+        if self.failed:
+            return Tier.FAILING
+        return Tier.COMPATIBLE if self._short_of_verified() else Tier.VERIFIED
+
+    @property
+    def why(self) -> str:
+        """What the tier is for."""
+        if self.failed:
+            return f"{len(self.failed)} of {len(self.outcomes)} checks failed"
+        return self._short_of_verified() or "every operation gave a result against the vendor's counterpart"
+
+    def _short_of_verified(self) -> str:
+        refused = [outcome.check.id for outcome in self.outcomes if outcome.status is CheckStatus.REFUSED]
+        if refused:
+            return f"refused: {', '.join(refused)}"
+        if not self.examined.counterpart:
+            return "there is no counterpart of the vendor to call"
+        if self.examined.unheard:
+            return f"not called against the vendor's counterpart: {', '.join(self.examined.unheard)}"
+        return ""
+
+    @property
     def text(self) -> str:
-        """The report for people, one check a line, findings below it."""
-        return "\n".join(outcome.text for outcome in self.outcomes)
+        """The report for people: one check a line, findings below it, and the tier at the end."""
+        return "\n".join([*(outcome.text for outcome in self.outcomes), self._verdict])
+
+    @property
+    def summary(self) -> str:
+        """What is worth a person's look: what failed, what is refused, why others do not apply, numbers, and the tier."""
+        told = [each.text for each in self.outcomes if each.status in (CheckStatus.FAILED, CheckStatus.REFUSED)]
+        reasons: dict[str, list[str]] = {}
+        for each in self.outcomes:
+            if each.status is CheckStatus.NOT_APPLICABLE:
+                reasons.setdefault(each.reason, []).append(each.check.id)
+        idle = [f"not applicable, because {reason}: {', '.join(ids)}" for reason, ids in reasons.items()]
+        numbers = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in self._numbers.items())
+        return "\n".join([*told, *idle, f"{len(self.outcomes)} checks: {numbers}", self._verdict])
+
+    @property
+    def _verdict(self) -> str:
+        return f"{self.plugin}: {self.tier}, {self.why}"
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        counted = Counter(outcome.status for outcome in self.outcomes)
+        return {status.value: counted[status] for status in CheckStatus}
 
     def assert_ok(self) -> None:
-        """Raises AssertionError with every finding and its remedy."""
+        """Raises AssertionError with every finding and its repair."""
         if self.failed:
             number = f"{len(self.failed)} of {len(self.outcomes)} conformance checks"
             told = "\n".join(outcome.text for outcome in self.failed)
             raise AssertionError(f"{self.plugin} fails {number}:\n{told}")
 
     def as_json(self) -> dict[str, object]:
-        """The report as JSON data: `plugin`, `ok`, `checks` (each `id`, `holds`, `state`, `reason`, `remedy`, `findings`)."""
-        checks = [
-            {
-                "id": each.check.id,
-                "holds": each.check.holds,
-                "state": each.state.value,
-                "reason": each.reason,
-                "remedy": each.check.remedy,
-                "findings": [{"where": f.where, "problem": f.problem} for f in each.findings],
-            }
-            for each in self.outcomes
-        ]
-        return {"plugin": self.plugin, "ok": self.ok, "checks": checks}
+        """The report as JSON data: what was examined, the tier and `why`, a number for each status, and `checks`."""
+        from callsheet import __version__
+
+        return {
+            "callsheet": __version__,
+            "plugin": self.plugin,
+            "distribution": self.examined.distribution,
+            "version": self.examined.version,
+            "api": self.examined.api,
+            "tier": self.tier.value,
+            "why": self.why,
+            **self._numbers,
+            "checks": [outcome.as_json() for outcome in self.outcomes],
+        }

@@ -41,6 +41,7 @@ _Route = tuple[str, "re.Pattern[str]", str]
 _STARTING = 10.0
 """Seconds that a start, a stop and what a test waits for may take."""
 _LOOKING = 0.002
+_REFUSED = 400
 
 
 class LoopbackServer:
@@ -50,9 +51,16 @@ class LoopbackServer:
     leaving the `with` raises AssertionError when there are any. `open_connections` and `holding` (requests that a `stall`
     keeps) are counted. For a vendor with state write a subclass: it adds its routes in `__init__`, and may override `answer`
     (to check a key first) and `usual_headers`. `prefix` is the path of the base URL.
+
+    A plugin's counterpart, named by `loopback` in its plugin.toml, can be made with the `key` that it accepts; the conformance
+    checks read `paid` and `running`, and set `endless` and `failing`.
     """
 
     prefix = ""
+    endless = False
+    """While it is True, remote jobs stay running until they are cancelled: for a server with jobs to honour."""
+    failing = False
+    """While it is True, remote jobs end as failed, and the last call of each batch is refused: for it to honour, too."""
 
     def __init__(self, *, judge: Judge | None = None) -> None:
         self.judge = judge
@@ -63,6 +71,7 @@ class LoopbackServer:
         self.port = 0
         self._routes: list[_Route] = []
         self._handlers: dict[str, Callable[[Exchange], object]] = {}
+        self._paid: set[str] = set()
         self._faults: list[tuple[str, Fault]] = []
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
@@ -74,11 +83,23 @@ class LoopbackServer:
         """The base URL."""
         return f"http://127.0.0.1:{self.port}{self.prefix}"
 
-    def route(self, method: str, path: str, name: str = "") -> Callable[[_Answering], _Answering]:
+    @property
+    def paid(self) -> list[Exchange]:
+        """Requests that started paid work: a route with `paid` acted on them, also when its answer was lost."""
+        return [each for each in self.journal if each.paid]
+
+    @property
+    def running(self) -> list[str]:
+        """The ids of remote jobs that have neither ended nor been cancelled; none in a server without jobs."""
+        return []
+
+    def route(
+        self, method: str, path: str, name: str = "", *, paid: bool = False
+    ) -> Callable[[_Answering], _Answering]:
         """Let a function answer a method and a path; `{word}` in it stands for one step, found in `request.params`.
 
         The function gives a Reply, or the body of one with the status 200. `name` is what `fail` and `asked` know it by
-        (else `METHOD path`).
+        (else `METHOD path`). With `paid` a request here starts work that costs money.
         """
         steps = re.split(r"\{(\w+)\}", path)
         pattern = "".join(f"(?P<{step}>[^/]+)" if at % 2 else re.escape(step) for at, step in enumerate(steps))
@@ -87,6 +108,8 @@ class LoopbackServer:
         def registered(answering: _Answering) -> _Answering:
             self._routes.append((method, re.compile(pattern), label))
             self._handlers[label] = answering
+            if paid:
+                self._paid.add(label)
             return answering
 
         return registered
@@ -187,6 +210,8 @@ class LoopbackServer:
         request = self._routed(arrived)
         fault = self._fault(request.route)
         reply = None if fault.reset == "before" else self._answered(request, fault)
+        acted = reply is not None and not fault.status and reply.status < _REFUSED
+        request = replace(request, paid=acted and request.route in self._paid)
         lost = bool(fault.reset) or (fault.stall and not fault.cuts)
         self._record(request, None if lost else reply, fault)
         if fault.reset:

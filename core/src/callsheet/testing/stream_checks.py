@@ -12,12 +12,12 @@ from callsheet.jobs import Job, ProviderRequest, Receipt
 from callsheet.registry import BoundHandler
 from callsheet.streams import StreamEvent, StreamFinished
 from callsheet.testing.exchange import Fault, Pieces, Reply
-from callsheet.testing.report import Finding, NotApplicableError
+from callsheet.testing.report import Check, Finding, NotApplicableError
 from callsheet.testing.stage import SECONDS, Stage, open_stage
-from callsheet.testing.subject import Subject
+from callsheet.testing.subject import CheckRow, Subject
 from callsheet.testing.vendor import SCRIPTED
 
-__all__ = ["check_streams"]
+__all__ = ["TABLE"]
 
 _TYPE = "text/event-stream"
 CLOSING = 2.0
@@ -156,3 +156,15 @@ async def _leaving(streaming: _Streaming, sample: bytes) -> list[str]:
     except TimeoutError:
         return ["the connection stays open after the stream was left: close it in `finally`, or use `async with`"]
     return []
+
+
+TABLE: tuple[CheckRow, ...] = (
+    (
+        check_streams,
+        Check(
+            "streams",
+            "a stream ends with StreamFinished, a cut one raises, one that is left closes its connection",
+            "raise MalformedOutputError without the vendor's last event; read inside of `async with context.http.stream(…)`",
+        ),
+    ),
+)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 from callsheet.catalog import Catalog
@@ -15,10 +16,12 @@ from callsheet.models import Mode, ModelInfo, ModelRef
 from callsheet.plugin_host import PluginHost
 from callsheet.plugin_manifest import model_row
 from callsheet.registry import BoundHandler, Registry
-from callsheet.testing.report import NotApplicableError
+from callsheet.testing.child import loaded_by_import
+from callsheet.testing.report import Check, Finding, NotApplicableError
 from callsheet.testing.samples import Samples, sample_job
+from callsheet.testing.server import LoopbackServer
 
-__all__ = ["Subject"]
+__all__ = ["CheckRow", "Look", "Subject"]
 
 
 @dataclass
@@ -28,8 +31,11 @@ class Subject:
     name: str
     samples: Samples = field(default_factory=dict)
     streams: Mapping[str, bytes] = field(default_factory=dict)
+    refuse: Mapping[str, str] = field(default_factory=dict)
     observed: list[Any] | None = None
-    """What came of the faulty replies: three checks look at it."""
+    """What came of the faulty replies: many checks look at it."""
+    exercised: set[str] = field(default_factory=set)
+    """The operations that gave a result against the plugin's counterpart: live checks add to it, and the tier is from it."""
 
     @cached_property
     def discovery(self) -> Discovery:
@@ -49,6 +55,41 @@ class Subject:
         if self.found is None or not self.found.usable:
             raise NotApplicableError("the plugin cannot be used: see the check `manifest`")
         return self.found
+
+    @cached_property
+    def all_samples(self) -> Samples:
+        """The samples in plugin.toml, and for each model and wire those that were given on top."""
+        manifest = self.found.manifest if self.found is not None else None
+        own: Samples = manifest.samples if manifest is not None else {}
+        return {name: {**own.get(name, {}), **self.samples.get(name, {})} for name in (*own, *self.samples)}
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """The reasons, by check id, in plugin.toml and those that were given."""
+        manifest = self.found.manifest if self.found is not None else None
+        return {**(manifest.refuse if manifest is not None else {}), **self.refuse}
+
+    @cached_property
+    def counterpart(self) -> Callable[..., LoopbackServer]:
+        """The class of the server that plays its vendor. Raises NotApplicableError when the plugin has none."""
+        manifest = self.plugin.manifest
+        if manifest is None or not manifest.loopback:
+            raise NotApplicableError(
+                'plugin.toml names no counterpart of the vendor: loopback = "package.testing:Server"'
+            )
+        module, _, name = manifest.loopback.partition(":")
+        try:
+            found = getattr(import_module(module), name)
+        except Exception as error:
+            raise NotApplicableError(f"{manifest.loopback} cannot be imported: see the check `loopback`") from error
+        if not (isinstance(found, type) and issubclass(found, LoopbackServer)):
+            raise NotApplicableError(f"{manifest.loopback} is no LoopbackServer: see the check `loopback`")
+        return found
+
+    @cached_property
+    def imported(self) -> dict[str, Any]:
+        """What importing it does, in a process of its own."""
+        return loaded_by_import(self.plugin.module)
 
     @cached_property
     def host(self) -> PluginHost:
@@ -100,8 +141,14 @@ class Subject:
 
     def job(self, bound: BoundHandler, **more: object) -> Job:
         """A sample job of this model."""
-        return sample_job(bound.info, self.samples, more)
+        return sample_job(bound.info, self.all_samples, more)
 
     def request(self, bound: BoundHandler, **more: object) -> ProviderRequest:
         """Its request. Lets through what `prepare` raises."""
         return bound.preparer.prepare(self.job(bound, **more))
+
+
+Look = Callable[[Subject], Iterator[Finding]]
+"""Carries out one check: what it finds; NotApplicableError says that there is nothing to look at, and why."""
+CheckRow = tuple[Look, Check]
+"""One row of a module's `TABLE`; `callsheet.testing.conformance` puts the tables together."""

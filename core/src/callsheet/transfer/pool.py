@@ -66,6 +66,11 @@ class Connections:
         self._busy: set[httpcore2.AsyncConnectionInterface] = set()
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
 
+    @property
+    def busy(self) -> int:
+        """How many carry a request, or a reply that is not read yet."""
+        return len(self._busy)
+
     async def open(
         self, request: httpcore2.Request, wait: float
     ) -> tuple[httpcore2.Response, httpcore2.AsyncConnectionInterface]:
@@ -158,6 +163,11 @@ class ConnectionPool:
         origin = httpcore2.Origin(scheme.encode("ascii"), host.encode("ascii"), port)
         # Hosts of links come and go: nothing is kept for them.
         return Connections(origin, GuardedBackend(self._lookup or resolve, self._sockets), idle=0)
+
+    @property
+    def busy(self) -> int:
+        """How many connections to providers carry a request, or a reply that is not read yet."""
+        return sum(each.busy for each in self._connections.values())
 
     @property
     def sdk_client(self) -> httpx2.AsyncClient:

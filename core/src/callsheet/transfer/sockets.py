@@ -41,10 +41,12 @@ class SocketBackend(httpcore2.AsyncNetworkBackend):
         """A connection to the host; the addresses of a name are tried side by side (RFC 8305)."""
         del local_address, socket_options  # nobody sets them
         loop = asyncio.get_running_loop()
+        # An address has nothing to race against, and asyncio loses the socket of a race that is cancelled as it is won.
+        delay = None if ":" in host or host.rpartition(".")[2].isdigit() else 0.25
         try:
             async with asyncio.timeout(timeout):
                 _, stream = await loop.create_connection(
-                    lambda: _Socket(self._buffer), host, port, happy_eyeballs_delay=0.25
+                    lambda: _Socket(self._buffer), host, port, happy_eyeballs_delay=delay
                 )
         except TimeoutError as error:
             # The kernel's own time-out is a TimeoutError as well.

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from callsheet.plugin import Expected, HttpLimits, Job, JobContext, JobResult, ProviderRequest, SpeechInputs, Usage
-from callsheet_openai.api import headers
+import base64
+from dataclasses import replace
+
+from callsheet.plugin import (
+    Expected,
+    HttpLimits,
+    HttpReply,
+    HttpStream,
+    Job,
+    JobContext,
+    JobResult,
+    ProviderRequest,
+    Sent,
+    SpeechInputs,
+    Usage,
+)
+from callsheet_openai.api import headers, json_object
 from callsheet_openai.draft import OpenAIDraft
-from callsheet_openai.errors import vendor_error
+from callsheet_openai.errors import job_error, malformed, vendor_error
+from callsheet_openai.usage import token_usage
 
 __all__ = ["SpeechHandler"]
 
@@ -55,10 +71,38 @@ class SpeechHandler:
 
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
         """The sound, in the blob store."""
+        # only events tell the tokens: for a model that is paid by them, the cost would be unknown without
+        told = any(price.per.endswith("_token") for price in context.job.model.price)
+        body = {**request.body, "stream_format": "sse"} if told else request.body
+        usage, media_type = Usage(), request.expects[0].media_type
         async with context.http.stream(
-            "POST", "/audio/speech", json=request.body, headers=await headers(context), limits=LIMITS
+            "POST", "/audio/speech", json=body, headers=await headers(context), limits=LIMITS
         ) as reply:
             if reply.status != 200:
                 raise vendor_error(await reply.whole(), context)
-            artifact = await context.receive(reply, request.expects[0].media_type)
-        return JobResult((artifact,), usage=Usage(units=request.units), warnings=request.warnings)
+            if told and reply.headers.get("content-type", "").startswith("text/event-stream"):
+                sound, usage = await _told(reply, context)
+                artifact = await context.keep(sound, media_type)
+            else:
+                artifact = await context.receive(reply, media_type)
+        usage = replace(usage, units={**request.units, **usage.units})
+        return JobResult((artifact,), usage=usage, warnings=request.warnings)
+
+
+async def _told(reply: HttpStream, context: JobContext) -> tuple[bytes, Usage]:
+    """The sound of a reply in events, and its tokens. Raises MalformedOutputError for one that is not whole."""
+    sound = bytearray()
+    async for event in reply.events():
+        value = json_object(HttpReply(reply.status, reply.headers, event.data.encode()), context)
+        match value.get("type"):
+            case "speech.audio.delta":
+                piece = value.get("audio")
+                try:
+                    sound += base64.b64decode(piece if isinstance(piece, str) else "?", validate=True)
+                except ValueError:
+                    raise malformed("sent sound that is not base64", context, sent=Sent.UNKNOWN) from None
+            case "speech.audio.done":
+                return bytes(sound), token_usage(value.get("usage"), context)
+            case "error":
+                raise job_error(value.get("error", value), context)
+    raise malformed("ended its sound before it was whole", context, sent=Sent.UNKNOWN)

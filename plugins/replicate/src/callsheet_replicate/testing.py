@@ -3,7 +3,7 @@
 ```python
 with ReplicateServer() as server:
     server.script("google/imagen-4", Script(Delivery(png, "image/png")))
-    # settings: base_url = server.origin, secret REPLICATE_API_TOKEN = server.token
+    # settings: base_url = server.origin, secret REPLICATE_API_TOKEN = server.key
 ```
 """
 
@@ -15,10 +15,13 @@ import hmac
 import json
 import re
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import cache
+from importlib.resources import files
 from itertools import count
 from typing import Any
 
@@ -30,6 +33,13 @@ __all__ = ["Delivery", "Exchange", "Fault", "ReplicateServer", "Script"]
 FILES_LIVE = 24 * 3600.0
 """Seconds for which an uploaded file is kept."""
 _FINAL = ("succeeded", "failed", "canceled", "aborted")
+_MADE: Mapping[str, bytes] = {
+    "audio/mpeg": (b"\xff\xfb\x90\x64" + bytes(413)) * 4,
+    "image/jpeg": b"\xff\xd8\xff\xe0" + bytes(600),
+    "image/webp": b"RIFF" + (600).to_bytes(4, "little") + b"WEBPVP8L" + bytes(588),
+    "video/mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(600),
+}
+"""Enough of a file for its type to be told."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class Script:
 class ReplicateServer(LoopbackServer):
     """Its routes are `create get list cancel stream file upload model version secret`; `file` is the fetching of an output.
 
+    A model without a script makes what its row in the plugin says; `ok`, if it has none. It accepts `key` as the token.
+
     `models` holds what is told of a model (`owner/name`) or a version of one (`owner/name:id`); `ahead` is by how many seconds
     its clock is ahead of ours: a prediction whose Cancel-After has passed is cancelled.
     """
@@ -69,12 +81,12 @@ class ReplicateServer(LoopbackServer):
     def __init__(
         self,
         *,
-        token: str = "r8_test4fZq9XbN7wLr2KdV8mTc",  # noqa: S107 - opens nothing
+        key: str = "r8_test4fZq9XbN7wLr2KdV8mTc",
         page: int = 100,
         judge: Judge | None = None,
     ) -> None:
         super().__init__(judge=judge)
-        self.token = token
+        self.key = key
         self.page = page
         self.predictions: dict[str, dict[str, Any]] = {}
         self.models: dict[str, object] = {}
@@ -86,8 +98,8 @@ class ReplicateServer(LoopbackServer):
         self._numbers = count()
         self._files: dict[str, Delivery] = {}
         self._uploads: dict[str, dict[str, Any]] = {}
-        self.route("POST", "/predictions", "create")(self._create)
-        self.route("POST", "/models/{owner}/{name}/predictions", "create")(self._create)
+        self.route("POST", "/predictions", "create", paid=True)(self._create)
+        self.route("POST", "/models/{owner}/{name}/predictions", "create", paid=True)(self._create)
         self.route("GET", "/predictions", "list")(self._list)
         self.route("GET", "/predictions/{key}", "get")(lambda request: self._polled(request.params["key"]))
         self.route("POST", "/predictions/{key}/cancel", "cancel")(
@@ -134,7 +146,7 @@ class ReplicateServer(LoopbackServer):
 
     def answer(self, request: Exchange) -> Reply:
         """What the vendor would say; 401 without the token, 404 for what is not there."""
-        if request.headers.get("authorization") != f"Bearer {self.token}":
+        if request.headers.get("authorization") != f"Bearer {self.key}":
             return _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
         if not request.route:
             return _problem(404, "Not found", f"{request.method} {request.path} is not served here")
@@ -152,8 +164,10 @@ class ReplicateServer(LoopbackServer):
         life = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", request.headers.get("cancel-after", ""))
         if life is None:
             return _problem(422, "Invalid header", "Cancel-After is no duration")
-        scripts = self._scripts.get(version or model) or [Script()]
+        scripts = self._scripts.get(version or model) or [_usual(model, asked["input"])]
         script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
+        if self.failing:
+            script = replace(script, status="failed", error="scripted: it failed", streams=False)
         key = hashlib.sha256(f"{self.port} {len(self.predictions)}".encode()).hexdigest()[:26]
         here = f"{self.origin}/predictions/{key}"
         urls = {"web": f"https://replicate.com/p/{key}", "get": here, "cancel": f"{here}/cancel"}
@@ -187,8 +201,8 @@ class ReplicateServer(LoopbackServer):
         if self._now() > self._deadlines.get(key, float("inf")):
             return self._cancelled(key)
         self._courses[key] = (script, left - 1)
-        if left > 0:
-            if left == 1:
+        if left > 0 or self.endless:
+            if left <= 1:
                 prediction["status"] = "processing"
             return dict(prediction)
         gone = self._gone(prediction["input"])
@@ -282,6 +296,26 @@ class ReplicateServer(LoopbackServer):
         if file is None:
             return _problem(404, "Not found", "The file has expired.")
         return file_reply(request, file.data, file.media_type)
+
+
+@cache
+def _rows() -> Mapping[str, Mapping[str, Any]]:
+    """The plugin's rows by model."""
+    tables = (tomllib.loads(file.read_text("utf-8")) for file in (files("callsheet_replicate") / "models").iterdir())
+    return {row["model"]: row for table in tables for row in table["models"]}
+
+
+def _usual(model: str, asked: Mapping[str, object]) -> Script:
+    """What a model makes by its row: a text in pieces, a file, or as many as were asked for."""
+    row = _rows().get(model)
+    if row is None:
+        return Script()
+    media_type, several, _ = row["output"].partition("[]")
+    if media_type == "text/plain":
+        return Script(["The mountain ", "breathes out. ", "Ash falls."], streams=True)
+    number = asked.get(row["inputs"].get("count", ""), 1)
+    made = [Delivery(_MADE[media_type] + bytes([each]), media_type) for each in range(int(str(number)))]
+    return Script(made if several else made[0])
 
 
 def _moment(seconds: float) -> str:

@@ -33,23 +33,18 @@ class Server(LoopbackServer):
         self.scripted: dict[str, object] = {}
         account = Account(voices)
         self.route("GET", "/v2/voices", "voices")(account.listed)
-        self.route("POST", "/v1/text-to-speech/{voice}", "speech")(account.speech)
-        self.route("POST", "/v1/text-to-speech/{voice}/{kind}", "speech")(account.speech)
-        self.route("POST", "/v1/text-to-dialogue", "dialogue")(account.dialogue)
-        self.route("POST", "/v1/text-to-dialogue/stream", "dialogue")(account.dialogue)
-        self.route("POST", "/v1/sound-generation", "sound")(account.sound)
-        self.route("POST", "/v1/music", "music")(account.music)
-        self.route("POST", "/v1/speech-to-text", "text")(account.text)
+        self.route("POST", "/v1/text-to-speech/{voice}", "speech", paid=True)(account.speech)
+        self.route("POST", "/v1/text-to-speech/{voice}/{kind}", "speech", paid=True)(account.speech)
+        self.route("POST", "/v1/text-to-dialogue", "dialogue", paid=True)(account.dialogue)
+        self.route("POST", "/v1/text-to-dialogue/stream", "dialogue", paid=True)(account.dialogue)
+        self.route("POST", "/v1/sound-generation", "sound", paid=True)(account.sound)
+        self.route("POST", "/v1/music", "music", paid=True)(account.music)
+        self.route("POST", "/v1/speech-to-text", "text", paid=True)(account.text)
 
     @property
     def seen(self) -> list[Exchange]:
         """All that arrived."""
         return self.journal
-
-    @property
-    def paid(self) -> list[Exchange]:
-        """The requests that would cost money."""
-        return [each for each in self.journal if each.method == "POST"]
 
     def usual_headers(self) -> Mapping[str, str]:
         """The id of the request."""

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["CREATED", "Answer", "Json", "ToolCall", "chat", "chat_events", "response", "response_events"]
+
+Json = dict[str, Any]
 
 CREATED = 1_790_000_000
+"""When everything was made, in seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,10 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. `finish` as the chat wire says it; `failed` (code, message) is a response that failed after it began."""
+    """One answer. `finish` as the chat wire says it; `failed` (code, message) is a response that failed after it began.
+
+    A text (or a refusal) is streamed in `chunks` pieces; `cached` tokens of the input were known.
+    """
 
     text: str = "The mountain breathes out."
     tools: tuple[ToolCall, ...] = ()
@@ -46,8 +55,8 @@ class Answer:
         return 64 if self.reasoning else 0
 
 
-def _response_output(answer: Answer) -> list[dict[str, object]]:
-    items: list[dict[str, object]] = []
+def _response_output(answer: Answer) -> list[Json]:
+    items: list[Json] = []
     if answer.reasoning:
         summary = [{"type": "summary_text", "text": answer.reasoning}]
         items.append({"type": "reasoning", "id": "rs_1", "summary": summary, "encrypted_content": "gAAAopaque"})
@@ -65,13 +74,13 @@ def _response_output(answer: Answer) -> list[dict[str, object]]:
     return items
 
 
-def _content(answer: Answer, text: str) -> dict[str, object]:
+def _content(answer: Answer, text: str) -> Json:
     if answer.refusal:
         return {"type": "refusal", "refusal": text and answer.refusal}
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def response(answer: Answer, asked: Mapping, status: str = "completed") -> dict[str, object]:
+def response(answer: Answer, asked: Mapping[str, Any], status: str = "completed") -> Json:
     """A Response object. `status` completed becomes failed or incomplete where the answer says so."""
     reason = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(answer.finish)
     failed = answer.failed if status == "completed" else None
@@ -79,12 +88,13 @@ def response(answer: Answer, asked: Mapping, status: str = "completed") -> dict[
         status = "failed" if failed else "incomplete" if reason else "completed"
     over = status in ("completed", "incomplete")
     copied = ("background", "max_output_tokens", "previous_response_id", "reasoning", "service_tier", "store", "text")
+    given, made = _counts(answer, asked, ("input", "instructions", "tools"))
     usage = {
-        "input_tokens": 36,
+        "input_tokens": given,
         "input_tokens_details": {"cached_tokens": answer.cached, "cache_write_tokens": 0},
-        "output_tokens": 87 + answer.reasoning_tokens,
+        "output_tokens": made,
         "output_tokens_details": {"reasoning_tokens": answer.reasoning_tokens},
-        "total_tokens": 123 + answer.reasoning_tokens,
+        "total_tokens": given + made,
     }
     return {
         "id": answer.id,
@@ -107,11 +117,14 @@ def response(answer: Answer, asked: Mapping, status: str = "completed") -> dict[
     }
 
 
-def response_events(answer: Answer, asked: Mapping) -> list[dict[str, object]]:
+def response_events(answer: Answer, asked: Mapping[str, Any]) -> list[Json]:
     """The events of a streamed response, from `response.created` to its terminal one."""
     body = response(answer, asked)
     running = response(answer, asked, "in_progress")
-    events = [{"type": "response.created", "response": running}, {"type": "response.in_progress", "response": running}]
+    events: list[Json] = [
+        {"type": "response.created", "response": running},
+        {"type": "response.in_progress", "response": running},
+    ]
     for index, item in enumerate(_response_output(answer)):
         first = {**item, "status": "in_progress"}
         if item["type"] == "message":
@@ -127,7 +140,7 @@ def response_events(answer: Answer, asked: Mapping) -> list[dict[str, object]]:
     return [{**event, "sequence_number": number} for number, event in enumerate(events)]
 
 
-def _item_events(answer: Answer, item: Mapping, where: dict) -> Iterator[dict[str, object]]:
+def _item_events(answer: Answer, item: Json, where: Json) -> Iterator[Json]:
     if item["type"] == "function_call":
         half = len(item["arguments"]) // 2
         name = "response.function_call_arguments"
@@ -143,7 +156,8 @@ def _item_events(answer: Answer, item: Mapping, where: dict) -> Iterator[dict[st
         yield {"type": f"{name}_part.done", **where, "part": part}
     elif item["type"] == "message":
         where = {**where, "content_index": 0}
-        kind, more = ("refusal", {}) if answer.refusal else ("output_text", {"logprobs": []})
+        kind = "refusal" if answer.refusal else "output_text"
+        more: Json = {} if answer.refusal else {"logprobs": []}
         yield {"type": "response.content_part.added", **where, "part": _content(answer, "")}
         for piece in answer.pieces:
             yield {"type": f"response.{kind}.delta", **where, "delta": piece, **more}
@@ -152,27 +166,35 @@ def _item_events(answer: Answer, item: Mapping, where: dict) -> Iterator[dict[st
         yield {"type": "response.content_part.done", **where, "part": item["content"][0]}
 
 
-def _chat_usage(answer: Answer) -> dict[str, object]:
+def _counts(answer: Answer, asked: Mapping[str, Any], fields: tuple[str, ...]) -> tuple[int, int]:
+    """Tokens of the input and of the output: one in four characters."""
+    given = json.dumps([asked[name] for name in fields if asked.get(name)])
+    made = answer.refusal or "".join(json.dumps(call.arguments) for call in answer.tools) or answer.text
+    return answer.cached + len(given) // 4, max(1, len(made) // 4) + answer.reasoning_tokens
+
+
+def _chat_usage(answer: Answer, asked: Mapping[str, Any]) -> Json:
+    given, made = _counts(answer, asked, ("messages", "tools"))
     return {
-        "prompt_tokens": 36,
-        "completion_tokens": 87 + answer.reasoning_tokens,
-        "total_tokens": 123 + answer.reasoning_tokens,
+        "prompt_tokens": given,
+        "completion_tokens": made,
+        "total_tokens": given + made,
         "prompt_tokens_details": {"cached_tokens": answer.cached, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": answer.reasoning_tokens, "audio_tokens": 0},
     }
 
 
-def _chat_tools(answer: Answer) -> list[dict[str, object]]:
+def _chat_tools(answer: Answer) -> list[Json]:
     return [
         {"id": each.id, "type": "function", "function": {"name": each.name, "arguments": json.dumps(each.arguments)}}
         for each in answer.tools
     ]
 
 
-def chat(answer: Answer, asked: Mapping) -> dict[str, object]:
+def chat(answer: Answer, asked: Mapping[str, Any]) -> Json:
     """A chat completion."""
     spoken = None if answer.tools or answer.refusal else answer.text
-    message = {"role": "assistant", "content": spoken, "refusal": answer.refusal or None}
+    message: Json = {"role": "assistant", "content": spoken, "refusal": answer.refusal or None}
     if answer.tools:
         message["tool_calls"] = _chat_tools(answer)
     finish = "tool_calls" if answer.tools else answer.finish
@@ -182,14 +204,14 @@ def chat(answer: Answer, asked: Mapping) -> dict[str, object]:
         "created": CREATED,
         "model": asked["model"],
         "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
-        "usage": _chat_usage(answer),
+        "usage": _chat_usage(answer, asked),
     }
 
 
-def chat_events(answer: Answer, asked: Mapping) -> list[dict[str, object]]:
+def chat_events(answer: Answer, asked: Mapping[str, Any]) -> list[Json]:
     """The chunks of a streamed chat completion; `[DONE]` follows them."""
-    head = {"id": answer.id.replace("resp", "chatcmpl"), "object": "chat.completion.chunk", "created": CREATED}
-    deltas: list[dict[str, object]] = [{"role": "assistant", "content": "", "refusal": None}]
+    head: Json = {"id": answer.id.replace("resp", "chatcmpl"), "object": "chat.completion.chunk", "created": CREATED}
+    deltas: list[Json] = [{"role": "assistant", "content": "", "refusal": None}]
     if answer.tools:
         for index, call in enumerate(_chat_tools(answer)):
             written = call["function"]["arguments"]
@@ -200,30 +222,11 @@ def chat_events(answer: Answer, asked: Mapping) -> list[dict[str, object]]:
     else:
         deltas += [{"refusal" if answer.refusal else "content": piece} for piece in answer.pieces]
     finish = "tool_calls" if answer.tools else answer.finish
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices: list[Json] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": finish})
     counts = bool((asked.get("stream_options") or {}).get("include_usage"))
-    blank = {"usage": None} if counts else {}
+    blank: Json = {"usage": None} if counts else {}
     events = [{**head, "model": asked["model"], "choices": [choice], **blank} for choice in choices]
     if counts:
-        events.append({**head, "model": asked["model"], "choices": [], "usage": _chat_usage(answer)})
+        events.append({**head, "model": asked["model"], "choices": [], "usage": _chat_usage(answer, asked)})
     return events
-
-
-def example(schema: Mapping) -> object:
-    """A small value that a JSON schema of the plain kind accepts."""
-    if "enum" in schema or "const" in schema:
-        return schema["const"] if "const" in schema else schema["enum"][0]
-    kind = schema.get("type", "object")
-    match kind if isinstance(kind, str) else kind[0]:
-        case "object":
-            return {name: example(each) for name, each in schema.get("properties", {}).items()}
-        case "array":
-            return [example(schema.get("items", {}))] * max(schema.get("minItems", 1), 1)
-        case "string":
-            return "lava" * max(1, -(-schema.get("minLength", 1) // 4))
-        case "integer" | "number":
-            return schema.get("minimum", 1)
-        case "boolean":
-            return True
-    return None
