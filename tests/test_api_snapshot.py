@@ -24,6 +24,7 @@ from types import ModuleType, SimpleNamespace
 from unittest import mock
 
 import click
+from references.signatures import kind_of, plain_value, signature, way_of
 
 import callsheet
 from callsheet import errors, hookspecs, manifest, plugin, plugin_manifest, testing
@@ -105,12 +106,12 @@ def _module(module: ModuleType) -> Iterator[str]:
         elif isinstance(value, type):
             yield from _class(name, value)
         elif inspect.isfunction(value):
-            yield f"{_way(value)}{name}{_signature(value)}"
+            yield f"{way_of(value)}{name}{signature(value)}"
         elif isinstance(value, tuple) and all(hasattr(each, "id") for each in value):
             yield name
             yield from (f"    {each.id}" for each in value)
         else:
-            shown = _plain(value)
+            shown = plain_value(value)
             yield f"{name}: {type(value).__name__}" if shown.startswith("<") else f"{name} = {shown}"
 
 
@@ -120,7 +121,7 @@ def _class(name: str, cls: type) -> Iterator[str]:
         yield f"class {name}({bases}): {', '.join(str(each.value) for each in cls)}"
         return
     protocol = getattr(cls, "_is_protocol", False)
-    shape = "" if protocol or (issubclass(cls, BaseException) and "__init__" not in vars(cls)) else _signature(cls)
+    shape = "" if protocol or (issubclass(cls, BaseException) and "__init__" not in vars(cls)) else signature(cls)
     yield f"class {name}{shape}{f' is {bases}' if bases else ''}"
     lines = []
     for each in _own(cls):
@@ -146,64 +147,19 @@ def _types(module: ModuleType) -> list[str]:
 
 def _member(name: str, value: object) -> list[str]:
     if isinstance(value, property):
-        return [f"    {name} -> {_kind(inspect.get_annotations(value.fget).get('return'))}"]
+        return [f"    {name} -> {kind_of(inspect.get_annotations(value.fget).get('return'))}"]
     word = "classmethod " if isinstance(value, classmethod) else "static " if isinstance(value, staticmethod) else ""
     function = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
     if not inspect.isfunction(function):
         return []
-    return [f"    {word}{_way(function)}{name}{_signature(function)}"]
-
-
-def _way(function: object) -> str:
-    return "async " if inspect.iscoroutinefunction(function) else ""
-
-
-def _signature(of: object) -> str:
-    found = inspect.signature(of)
-    parameters = [
-        each.replace(annotation=each.empty if each.annotation is each.empty else _Shown(_kind(each.annotation)))
-        for each in found.parameters.values()
-        if each.name not in ("self", "cls")
-    ]
-    shown = [
-        each if each.default is each.empty else each.replace(default=_Shown(_plain(each.default)))
-        for each in parameters
-    ]
-    gives = "" if isinstance(of, type) or found.return_annotation is found.empty else _kind(found.return_annotation)
-    return str(found.replace(parameters=shown, return_annotation=found.empty)) + (f" -> {gives}" if gives else "")
-
-
-class _Shown:
-    """Shows itself in a signature as the text it holds."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
-
-
-def _kind(annotation: object) -> str:
-    return annotation if isinstance(annotation, str) else _plain(annotation)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, enum.Enum):
-        return f"{type(value).__name__}.{value.name}"
-    if isinstance(value, type) or inspect.isroutine(value):
-        return value.__name__
-    if isinstance(value, frozenset):
-        return f"{{{', '.join(sorted(map(_plain, value)))}}}"
-    return re.sub(
-        r"\b(?:callsheet|typing|collections\.abc|pathlib)\.(?:\w+\.)*(?=[A-Z])|(?<=<)(.*) at 0x\w+", r"\1", repr(value)
-    )
+    return [f"    {word}{way_of(function)}{name}{signature(function)}"]
 
 
 def _hooks() -> Iterator[str]:
     for name, value in vars(hookspecs).items():
         if name.startswith("callsheet_"):
             first = " (the first answer counts)" if value.callsheet_spec["firstresult"] else ""
-            yield f"{name}{_signature(value)}{first}"
+            yield f"{name}{signature(value)}{first}"
 
 
 def _commands(command: click.Command, path: str) -> Iterator[str]:

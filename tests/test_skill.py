@@ -26,6 +26,7 @@ TEXT = SKILL.read_text(encoding="utf-8")
 PROSE = re.sub(r"^ *```.*?^ *```$", "", TEXT, flags=re.DOTALL | re.MULTILINE)
 NAMES = sorted(set(re.findall(r"`([^`\n]+)`", PROSE)))
 OBJECTS = {
+    "API": plugin.JsonApi,
     "draft": plugin.Draft,
     "context": JobContext,
     "server": testing.LoopbackServer,

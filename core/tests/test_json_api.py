@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from callsheet.artifacts import FileRef
 from callsheet.context import JobContext, ProviderContext
 from callsheet.errors import ErrorKind, ProviderError, Sent
-from callsheet.http import HttpReply
+from callsheet.http import FormFile, HttpReply
 from callsheet.inputs import SoundInputs
 from callsheet.jobs import AbortOutcome, Expected, Job, ProviderRequest, RemoteState
 from callsheet.json_api import JsonApi
@@ -19,6 +21,8 @@ from callsheet.secrets import Secret
 
 REF = ModelRef("acme", "loop")
 SOUND = Operation.SOUND_GENERATE
+REQUEST = ProviderRequest(REF, SOUND, {}, (Expected("blob", "audio/wav"),))
+PICTURE = FileRef("0" * 64, "image/png", 3, "ash.png")
 KINDS = {"no_credit": ErrorKind.QUOTA_EXCEEDED, "unsafe": ErrorKind.CONTENT_REJECTED}
 API = JsonApi(
     key_header="x-key", key_prefix="", message="errors.0.text", code="errors.0.code", kinds=KINDS, wait_header="x-wait"
@@ -154,6 +158,23 @@ def test_a_job_stands_where_its_word_says(word):
 
 
 @pytest.mark.parametrize(
+    ("told", "progress"), [(40, 0.4), (12.5, 0.125), (0, 0.0), (140, 1.0), (-3, 0.0), ("40", None), (None, None)]
+)
+def test_how_far_a_job_is(told, progress):
+    """From 0 to 1, whatever the vendor says in percent; nothing where it says no number."""
+    answer = {"job": {"state": "going", "done": told}}
+    assert API.status(answer, STATES, Vendor().call, "job.state", percent="job.done").progress == progress
+    assert API.status(answer, STATES, Vendor().call, "job.state").progress is None
+
+
+def test_how_often_the_vendor_wants_to_be_asked():
+    """It is a fact of its API, and each answer about a job has it."""
+    patient = replace(API, poll_after=0.5)
+    assert patient.status({"status": "going"}, STATES, Vendor().call).poll_after == 0.5
+    assert API.status({"status": "going"}, STATES, Vendor().call).poll_after is None
+
+
+@pytest.mark.parametrize(
     ("code", "kind", "prompt"), [("boom", "job_failed", ""), ("unsafe", "content_rejected", "a gong")]
 )
 def test_a_job_that_failed_raises(code, kind, prompt):
@@ -171,7 +192,7 @@ def test_a_job_that_failed_raises(code, kind, prompt):
 @pytest.mark.parametrize("answer", [{}, {"status": "lunch"}, {"status": 7}, {"status": ["made"]}])
 def test_an_unknown_word_is_no_state(answer):
     """Whether the job was done, nobody knows then."""
-    with pytest.raises(ProviderError, match="unknown status") as caught:
+    with pytest.raises(ProviderError, match=r"unknown status '\w*' \(at status\)") as caught:
         API.status(answer, STATES, Vendor().call)
     assert (caught.value.kind, caught.value.sent) == ("malformed_output", Sent.UNKNOWN)
 
@@ -219,9 +240,161 @@ async def test_a_question_without_a_call_names_the_provider():
 
 def test_a_receipt_of_the_call():
     """All but the job's id is known already."""
-    request = ProviderRequest(REF, SOUND, {}, (Expected("blob", "audio/wav"),))
-    receipt = Vendor().call.receipt(request, "l1", state={"take": 2}, expires=1500.0)
-    assert (receipt.ref, receipt.operation, receipt.job_id, receipt.expects) == (REF, SOUND, "l1", request.expects)
+    receipt = Vendor().call.receipt(REQUEST, "l1", state={"take": 2}, expires=1500.0)
+    assert (receipt.ref, receipt.operation, receipt.job_id, receipt.expects) == (REF, SOUND, "l1", REQUEST.expects)
     assert (receipt.key, receipt.request_digest, receipt.created) == ("key-1", "digest-1", 1000.0)
     assert (receipt.state, receipt.expires) == ({"take": 2}, 1500.0)
-    assert Vendor().call.receipt(request, "l2").state == {}
+    assert Vendor().call.receipt(REQUEST, "l2").state == {}
+
+
+class Talks(Vendor):
+    """Gives its answers (status, body) one after the other."""
+
+    def __init__(self, *answers):
+        super().__init__()
+        self.answers = [
+            HttpReply(status, {}, b"" if body is None else json.dumps(body).encode()) for status, body in answers
+        ]
+
+    async def send(self, method, path, **more):
+        """The next one."""
+        self.reply = self.answers.pop(0)
+        return await super().send(method, path, **more)
+
+
+@pytest.mark.parametrize(
+    ("answers", "again", "outcome"),
+    [
+        ([(200, {"status": "stopped"})], "", AbortOutcome.STOPPED),
+        ([(200, {"status": "stopped"})], "/loops/l1", AbortOutcome.STOPPED),
+        ([(200, {"status": "going"})], "", AbortOutcome.UNKNOWN),
+        ([(200, {"status": "going"}), (200, {"status": "stopped"})], "/loops/l1", AbortOutcome.STOPPED),
+        ([(200, {"status": "going"}), (200, {"status": "going"})], "/loops/l1", AbortOutcome.UNKNOWN),
+        ([(204, None), (200, {"status": "made"})], "/loops/l1", AbortOutcome.ALREADY_FINISHED),
+        ([(204, None)], "", AbortOutcome.UNKNOWN),
+        ([(409, refusal("over"))], "", AbortOutcome.ALREADY_FINISHED),
+        ([(409, refusal("over")), (200, {"status": "broken"})], "/loops/l1", AbortOutcome.ALREADY_FINISHED),
+        ([(409, refusal("over")), (200, {"status": "stopped"})], "/loops/l1", AbortOutcome.STOPPED),
+        ([(409, refusal("busy")), (200, {"status": "going"})], "/loops/l1", AbortOutcome.UNKNOWN),
+    ],
+)
+async def test_an_abort_asks_once_more_at_most(answers, again, outcome):
+    """Of a job that has not stopped yet, and of one that cannot be stopped any more; all questions are answered."""
+    vendor = Talks(*answers)
+    assert await API.abort(vendor.call, "/loops/l1/stop", STATES, method="POST", again=again) is outcome
+    assert vendor.answers == []
+    assert [(method, path) for method, path, _ in vendor.asked][1:] == [("GET", again)] * (len(answers) - 1)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, "job_lost"), (400, "invalid_request"), (503, "overloaded")])
+async def test_an_abort_that_is_refused_raises(status, kind):
+    """Nothing is known then, and nothing more is asked."""
+    vendor = Talks((status, refusal("no")))
+    with pytest.raises(ProviderError) as caught:
+        await API.abort(vendor.call, "/loops/l1", STATES, again="/loops/l1")
+    assert (caught.value.kind, vendor.asked[0][0], len(vendor.asked)) == (kind, "DELETE", 1)
+
+
+def calling(taken=()):
+    """A call in a project where other calls have these jobs."""
+
+    async def has(job_id):
+        return job_id in taken
+
+    return replace(Vendor().call, taken=has)
+
+
+JOBS = [{"id": "l3", "at": "1970-01-01T00:16:50Z"}, {"id": "l2", "at": 995}, {"id": "l1", "at": 699}]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "taken", "job_id"),
+    [
+        (JOBS, (), "l3"),
+        (JOBS[::-1], (), "l3"),
+        (JOBS, ("l3",), "l2"),
+        (JOBS, ("l3", "l2"), None),
+        ([{"id": "l0", "at": 700}], (), "l0"),
+        ([], (), None),
+    ],
+)
+async def test_the_job_that_was_lost(jobs, taken, job_id):
+    """The newest that is nobody else's; five minutes before `since` are still after it, for clocks and rounding."""
+    found = await API.found({"all": jobs}, "all", REQUEST, 1000.0, calling(taken), made_at="at")
+    assert (found and found.job_id) == job_id
+    assert found is None or (found.key, found.expects) == ("key-1", REQUEST.expects)
+
+
+async def test_the_lost_job_of_a_vendor_that_tells_no_time():
+    """The first that is free, by the id where the vendor has it."""
+    listed = {"all": [{"job": {"no": 7}}, {"job": {"no": 8}}]}
+    found = await API.found(listed, "all", REQUEST, 1000.0, calling(["7"]), id_at="job.no")
+    assert found.job_id == "8"
+
+
+@pytest.mark.parametrize("answer", [{}, {"all": None}, {"all": {"id": "l1"}}, {"all": [{}]}, {"all": [{"id": "l1"}]}])
+async def test_a_list_that_is_none_does_not_say_that_there_is_no_job(answer):
+    """Who took it for nothing found would pay twice."""
+    with pytest.raises(ProviderError) as caught:
+        await API.found(answer, "all", REQUEST, 1000.0, calling(), made_at="at")
+    assert (caught.value.kind, caught.value.sent) == ("malformed_output", Sent.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("1970-01-01T00:16:40Z", 1000),
+        ("1970-01-01T01:16:40.5+01:00", 1000.5),
+        ("1970-01-01T00:16:40", 1000),
+        (1000, 1000),
+    ],
+)
+def test_a_moment_in_seconds(told, seconds):
+    """Written with its zone, in UTC without one, or told in seconds since the epoch."""
+    assert API.moment({"at": told}, "at", Vendor().call) == seconds
+
+
+@pytest.mark.parametrize("told", ["yesterday", "", None, True, [1000]])
+def test_no_moment(told):
+    """What says when is wrong; whether the job was done is for the caller to say."""
+    with pytest.raises(ProviderError, match="at") as caught:
+        API.moment({"at": told}, "at", Vendor().call, sent=Sent.UNKNOWN)
+    assert (caught.value.kind, caught.value.sent) == ("malformed_output", Sent.UNKNOWN)
+
+
+class Shelf:
+    """Files of which the vendor has none."""
+
+    async def read(self, file):
+        """The same for all."""
+        return b"ash"
+
+    async def upload(self, file, send):
+        """Uploads it, and shows what was remembered."""
+        self.kept = await send()
+        return self.kept.address
+
+
+@pytest.mark.parametrize(("name", "called"), [("ash.png", "ash.png"), ("", "picture.png")])
+async def test_an_upload_is_a_form_with_one_file(name, called):
+    """Its address and when it ends are read from the answer; a file without a name gets one, for forms without are not files."""
+    vendor = Vendor(201, {"asset": {"id": "a-1", "until": 2000}})
+    context = replace(vendor.call, files=Shelf())
+    file, kept = replace(PICTURE, name=name), {"address": "asset.id", "expires": "asset.until"}
+    assert await API.upload(context, file, "/assets", field="picture", form={"for": "loops"}, **kept) == "a-1"
+    ((method, path, more),) = vendor.asked
+    assert (method, path, more["form"]) == ("POST", "/assets", {"for": "loops"})
+    assert more["files"] == [FormFile("picture", called, "image/png", b"ash")]
+    assert (context.files.kept.address, context.files.kept.expires) == ("a-1", 2000)
+
+
+async def test_an_upload_that_is_kept_for_ever():
+    """The vendor says nothing of an end."""
+    context = replace(Vendor(200, {"id": "a-1"}).call, files=Shelf())
+    assert await API.upload(context, PICTURE, "/files") == "a-1"
+    assert context.files.kept.expires is None
+
+
+async def test_a_success_without_content():
+    """RFC 9110, section 15.3.5."""
+    assert await API.send(Talks((204, None)).call, "DELETE", "/loops/l1") == {}

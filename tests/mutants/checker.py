@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 from callsheet.testing import conformance
+
+WARMING = {"callsheet_mock": "mock-answers", "callsheet_elevenlabs": "one-paid-request"}
 
 
 def main() -> None:
@@ -23,7 +26,8 @@ def main() -> None:
     shared = module_from_spec(spec)
     sys.modules["conftest"] = shared
     spec.loader.exec_module(shared)
-    conformance("callsheet_mock", only=["prepare-least", "mock-answers"]).assert_ok()  # what it loads, all forks have
+    for plugin, check in WARMING.items():  # what they load, all forks have
+        conformance(plugin, only=[check]).assert_ok()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # a mutant that prints does not break into the answers
     for line in iter(sys.stdin.readline, ""):
@@ -33,6 +37,8 @@ def main() -> None:
                 shared.Site(pytest.MonkeyPatch(), []).install(Path(asked["project"]))
                 report = conformance(asked["plugin"], only=asked["only"])
                 print(json.dumps(report.as_json()), end="", file=answers, flush=True)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(0)
         os.wait()

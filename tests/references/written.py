@@ -12,6 +12,7 @@ from references.command_line import command_line
 from references.floors import ARCHITECTURE, architecture
 from references.pages import DOCS, ROOT
 from references.schemas import SCHEMAS, documents
+from references.signatures import signatures
 
 __all__ = ["FILES"]
 
@@ -23,6 +24,7 @@ def _schema(name: str) -> str:
 FILES: Mapping[Path, Callable[[], str]] = {
     DOCS / "reference" / "command-line.md": command_line,
     DOCS / "reference" / "checks.md": checks,
+    DOCS / "reference" / "signatures.md": signatures,
     DOCS / ARCHITECTURE: architecture,
     **{ROOT / f"core/src/callsheet/schemas/{name}.json": partial(_schema, name) for name in SCHEMAS},
 }

@@ -81,15 +81,15 @@ class Client:
         selector: Selector | None = None,
         durable: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        environ: Mapping[str, str] | None = None,
     ) -> Client:
-        """Open a project. `selector` decides for `auto:OPERATION`; `sleep` is for tests.
+        """Open a project. `selector` decides for `auto:OPERATION`; `sleep`, and `environ` for base URLs, are for tests.
 
         `durable=False` keeps runs in memory for as long as the client is open, and nothing at all of single calls.
         """
-        found = discovery or discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
-        host = host or PluginHost(found)
+        host = host or PluginHost(discovery or _discovered(settings))
         catalog = Catalog.of(host.discovery, settings)
-        registry = Registry(catalog, host, settings=settings)
+        registry = Registry(catalog, host, settings=settings, environ=environ)
         project.prepare()
         redactor = Redactor()
         async with AsyncExitStack() as exits:
@@ -361,6 +361,10 @@ class Client:
         if not isinstance(value, (str, Path)):
             raise ConfigError(f"{name} takes a file's path, got {type(value).__name__}")
         return await take_in(Path(value), self.runtime.services.blobs, name)
+
+
+def _discovered(settings: Settings) -> Discovery:
+    return discover(allow=settings.allow, deny=settings.deny, pins=settings.pins)
 
 
 @dataclass(frozen=True, slots=True)

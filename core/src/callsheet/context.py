@@ -80,14 +80,14 @@ class Transfer(Protocol):
 class JobContext:
     """Services for one call to one model.
 
-    `key` identifies the paid call (send it as the idempotency key where the vendor honours one); `sample` tells equal
-    requests apart; `attempt` counts from 1 over all
-    tries of this call, in whatever process; `accepted(request_id)` records the vendor's id as soon as it is known;
-    `http` reaches the provider's origin; `keep` stores an output from memory, `receive` one that arrives in a reply,
-    `download` one behind a URL; `workspace` is a folder where the plugin may leave files of its own. `webhook` is the
-    public URL where this host takes the provider's webhooks; empty: it takes none. `answer` is what the poll just before
-    this collect had from the provider (`RemoteStatus.answer`), so that it need not be asked twice. `taken(job_id)` is True when another call of the project
-    has that job: a `find` must not take it for its own.
+    `key` identifies the paid call: 64 hexadecimal digits, the same in every attempt and process (send it as the idempotency
+    key where the vendor honours one, and as the label by which `find` looks). `sample` tells equal requests apart; `attempt`
+    counts from 1 over all tries of this call, in whatever process; `accepted(request_id)` records the vendor's id as soon
+    as it is known; `http` reaches the provider's origin; `keep` stores an output from memory, `receive` one that arrives in
+    a reply, `download` one behind a URL; `workspace` is a folder where the plugin may leave files of its own. `webhook` is
+    the public URL where this host takes the provider's webhooks; empty: it takes none. `answer` is what the poll just before
+    this collect had from the provider (`RemoteStatus.answer`), so that it need not be asked twice. `taken(job_id)` is True
+    when another call of the project has that job: a `find` must not take it for its own.
     """
 
     job: Job
@@ -119,7 +119,11 @@ class JobContext:
         state: Mapping[str, object] | None = None,
         expires: float | None = None,
     ) -> Receipt:
-        """The receipt of this call for a job that the provider has accepted, by its id there. `state` and `expires` as there."""
+        """The receipt of this call for a job that the provider has accepted, by its id there. `state` is as in Receipt.
+
+        `expires` is when the provider forgets the job and its output (seconds since the epoch), where it says so: a record for
+        people; nothing is waited for or dropped by it.
+        """
         return Receipt(
             ref=request.ref,
             operation=request.operation,

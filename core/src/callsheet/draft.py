@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from math import log
+from typing import Any, TypeVar
 
+from callsheet.artifacts import FileRef
+from callsheet.attachments import check_attachment
 from callsheet.errors import CapabilityUnsupportedError, InvalidRequestError, Sent
 from callsheet.jobs import CallWarning, Expected, Job, ProviderRequest, WarningKind
 
 __all__ = ["Draft"]
+
+T = TypeVar("T")
+
+_ALIKE = 0.02
+"""Vendors call 1344x768 16:9: a ratio that is off by 2 % is the one that was asked for."""
 
 
 class Draft:
@@ -17,7 +25,8 @@ class Draft:
     `body` has the vendor's fields; `data` is what the model's row says for the plugin alone, and the fields that its
     list `refuses` names are left out with a warning. Options have the vendor's names and go into the body as they are,
     known here or not: a new field of the vendor works on its first day, and the vendor refuses what it does not know.
-    `ours` are fields that no option replaces, because they decide what is called or how its answer is read.
+    `ours` are fields that no option replaces, because they decide what is called, how its answer is read, or what is
+    promised of it. `refuses` and `ours` name the vendor's fields, not our attributes.
     """
 
     def __init__(self, job: Job, body: Mapping[str, object] | None = None, ours: Iterable[str] = ()) -> None:
@@ -44,10 +53,84 @@ class Draft:
             else:
                 self._set(name, value)
 
+    def within(self, attribute: str, least: float, most: float) -> Any:
+        """The attribute's value; None where it was not asked for.
+
+        Raises InvalidRequestError for a number that is out of range, and for a text of so many characters.
+        """
+        value = getattr(self.job.inputs, attribute)
+        size = len(value) if isinstance(value, str) else value
+        if size is not None and not least <= size <= most:
+            unit = " characters" if isinstance(value, str) else ""
+            raise self.invalid(f"takes a {attribute} of {least} to {most}{unit}, not of {size}")
+        return value
+
+    def nearest(self, attribute: str, least: float, most: float, usual: float | None = None) -> Any:
+        """The attribute's number, or the end of the range that is nearest to it, with a warning; else `usual`, or None."""
+        wished = getattr(self.job.inputs, attribute)
+        value = usual if wished is None else wished
+        taken = value if value is None else min(max(least, value), most)
+        if wished not in (None, taken):
+            self.adjusted(attribute, wished, taken)
+        return taken
+
+    def choice(self, attribute: str, choices: Mapping[Any, T], usual: object) -> T:
+        """What the vendor calls the attribute's value, by value.
+
+        It is what `usual` is called where nothing was asked for, and, with a warning, where a value was that is not in `choices`.
+        """
+        wished = getattr(self.job.inputs, attribute)
+        taken = wished if wished in choices else usual
+        if wished not in (None, taken):
+            self.adjusted(attribute, wished, taken)
+        return choices[taken]
+
+    def shape(self, sizes: Mapping[str, tuple[int, int]], usual: str) -> str:
+        """The vendor's word for the size that is nearest to `size`, else to `aspect_ratio`; `usual` where none was asked for.
+
+        `sizes` has width and height in pixels by word; of equals the first is taken. What is not met as written is warned of.
+        """
+        size, ratio = (getattr(self.job.inputs, name, None) for name in ("size", "aspect_ratio"))
+        if not size and not ratio:
+            return usual
+        width, height = (int(side) for side in str(size or ratio).replace("x", ":").split(":"))
+
+        def distance(word: str) -> tuple[float, float]:
+            wide, high = sizes[word]
+            return abs(log(wide * height / (high * width))), abs(log(wide * high / (width * height))) if size else 0
+
+        taken = min(sizes, key=distance)
+        wide, high = sizes[taken]
+        if size and (wide, high) != (width, height):
+            self.adjusted("size", size, f"{wide}x{high}")
+        if ratio and ratio != taken:
+            across, up = (int(side) for side in ratio.split(":"))
+            if abs(log(wide * up / (high * across))) > _ALIKE:
+                self.adjusted("aspect_ratio", ratio, f"{wide}x{high}" if size else taken)
+        return taken
+
+    def attached(
+        self, attribute: str, most: int, media_types: tuple[str, ...] = (), max_bytes: int | None = None
+    ) -> tuple[FileRef, ...]:
+        """The attribute's files, one or many, each looked at as `check_attachment` does.
+
+        Raises CapabilityUnsupportedError for more than `most` (0: the model takes none), and as `check_attachment` does.
+        """
+        value = getattr(self.job.inputs, attribute)
+        files: tuple[FileRef, ...] = value if isinstance(value, tuple) else () if value is None else (value,)
+        if len(files) > most:
+            raise self.incapable(
+                f"takes at most {most} {attribute}, not {len(files)}" if most else f"takes no {attribute}"
+            )
+        for file in files:
+            check_attachment(file, ref=self.ref, media_types=media_types, max_bytes=max_bytes)
+        return files
+
     def refuse(self, attributes: Iterable[str]) -> None:
         """Warn of general attributes that were given and that this wire has no field for."""
         for name in attributes:
-            if getattr(self.job.inputs, name) not in (None, (), ""):
+            usual = self.job.inputs.__dataclass_fields__[name].default
+            if getattr(self.job.inputs, name) not in (None, (), "", usual):
                 self.unsupported(name)
 
     def unsupported(self, attribute: str, why: str = "it was left out") -> None:

@@ -128,7 +128,12 @@ class FindsJobs(Protocol):
     """Can look up a job whose receipt was lost between acceptance and record."""
 
     async def find(self, request: ProviderRequest, since: float, context: JobContext) -> Receipt | JobResult | None:
-        """The job accepted for this request after `since` (seconds since the epoch), or None when there is none."""
+        """The job accepted for this request after `since`, or None when there surely is none: then it is sent (again).
+
+        `since` is in seconds since the epoch, by this machine's clock: when the call was recorded, before its request left, or
+        when its last attempt surely ended. The vendor's clock may differ and have whole seconds: allow for minutes. Of several
+        take the newest which `context.taken` says no other call has (`JsonApi.found` does all this). Raises ProviderError.
+        """
         ...
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from callsheet.context import JobContext, ProviderContext
+from callsheet.artifacts import FileRef, extension_for
+from callsheet.context import JobContext, ProviderContext, Upload
 from callsheet.errors import ErrorKind, MalformedOutputError, ProviderError, Sent, error_for, excerpt
-from callsheet.http import HttpLimits, HttpReply
-from callsheet.jobs import AbortOutcome, RemoteState, RemoteStatus
+from callsheet.http import FormFile, HttpLimits, HttpReply
+from callsheet.jobs import AbortOutcome, ProviderRequest, Receipt, RemoteState, RemoteStatus
 from callsheet.reply_errors import reply_error
 
 __all__ = ["JsonApi"]
@@ -17,6 +19,8 @@ __all__ = ["JsonApi"]
 _QUESTION = HttpLimits(read=30.0, total=60.0)
 """What is only asked can be asked again: nobody waits long for an answer that does not come."""
 _LONGEST = 2000
+_SKEW = 300.0
+"""Seconds by which a vendor's clock may be behind ours. Too many find a job of an earlier attempt; too few pay twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +28,10 @@ class JsonApi:
     """One vendor's API, for its handlers to share.
 
     `key_header` gets `key_prefix` and the key. `message` and `code` are where the text and the code of an error stand in its
-    JSON, with dots between the steps (`error.message`, `errors.0.text`). `kinds` says what the vendor's codes mean; the status decides for
-    the rest. `wait_header` names a header in which the vendor says in milliseconds how long to wait, where it is not
-    `Retry-After`.
+    JSON, with dots between the steps (`error.message`, `errors.0.text`). `kinds` says what the vendor's codes mean; the
+    status decides for the rest. `wait_header` names a header in which the vendor says in milliseconds how long to wait, where
+    it is not `Retry-After`. `poll_after` is how many seconds the vendor wants to pass between two questions about a job; the
+    core polls no earlier.
     """
 
     key_header: str = "authorization"
@@ -35,6 +40,7 @@ class JsonApi:
     code: str = "error.code"
     kinds: Mapping[str, ErrorKind] = field(default_factory=dict)
     wait_header: str = ""
+    poll_after: float | None = None
 
     async def headers(self, context: JobContext | ProviderContext) -> dict[str, str]:
         """The key, for the vendor's own origin; nothing where none is declared. Raises ConfigError for one that is not set."""
@@ -50,7 +56,10 @@ class JsonApi:
         headers: Mapping[str, str] | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """Send a request, as `Http.send` takes it, and give the JSON object of its success. Raises ProviderError."""
+        """Send a request, as `Http.send` takes it, and give the JSON object of its success: {} for 204. Raises ProviderError.
+
+        `more` are `json`, `form`, `files`, `query` and `limits`.
+        """
         sent = {**await self.headers(context), **(headers or {})}
         return self._object(await context.http.send(method, path, headers=sent, **more), context)
 
@@ -90,21 +99,57 @@ class JsonApi:
             raw=told,
         )
 
+    async def upload(
+        self,
+        context: JobContext,
+        file: FileRef,
+        path: str,
+        *,
+        field: str = "file",
+        address: str = "id",
+        expires: str = "",
+        form: Mapping[str, str] | None = None,
+    ) -> str:
+        """The file's address at the vendor. Where it has none, it is posted to `path` as `field` of a multipart form.
+
+        `form` are plain fields beside it. The answer has the address, and when it expires (`moment`), at these dotted paths.
+        Raises ProviderError, always with `sent` NOT_SENT.
+        """
+
+        async def send() -> Upload:
+            name = file.name or f"{field}.{extension_for(file.media_type)}"
+            part = FormFile(field, name, file.media_type, await context.files.read(file))
+            answer = await self.send(context, "POST", path, form=form, files=[part])
+            return Upload(
+                self.text(answer, address, context), self.moment(answer, expires, context) if expires else None
+            )
+
+        return await context.files.upload(file, send)
+
     def status(
-        self, answer: object, states: Mapping[str, RemoteState], context: JobContext, path: str = "status"
+        self,
+        answer: object,
+        states: Mapping[str, RemoteState],
+        context: JobContext,
+        path: str = "status",
+        *,
+        percent: str = "",
     ) -> RemoteStatus:
         """Where a job stands, by the word at this place, with the answer for the collect that follows.
 
-        Raises JobFailedError, or what `kinds` says of the code, for a job that failed (its code and text stand as in an error,
-        in the whole answer or beside the word); MalformedOutputError for a word that `states` does not have.
+        `percent` is where a number from 0 to 100 says how far it is. Raises JobFailedError, or what `kinds` says of the code,
+        for a job that failed (its code and text stand as in an error, beside the word or in the whole answer);
+        MalformedOutputError for a word that `states` does not have.
         """
         word = _text_at(answer, path)
         state = states.get(word)
         if state is None:
-            raise self.malformed(f"gave the job the unknown status {word!r}", context, sent=Sent.UNKNOWN)
+            raise self.malformed(f"gave the job the unknown status {word!r} (at {path})", context, sent=Sent.UNKNOWN)
         if state is RemoteState.FAILED:
             raise self._failure(answer, context, path.rpartition(".")[0])
-        return RemoteStatus(state, answer=answer)
+        done = _value_at(answer, percent) if percent else None
+        progress = min(max(done / 100, 0.0), 1.0) if isinstance(done, (int, float)) else None
+        return RemoteStatus(state, progress, self.poll_after, answer=answer)
 
     def outcome(self, answer: object, states: Mapping[str, RemoteState], path: str = "status") -> AbortOutcome:
         """What an abort reached, by the word at this place: a job that still runs may yet be stopped, or paid for."""
@@ -113,6 +158,58 @@ class JsonApi:
             return AbortOutcome.STOPPED
         ended = state in (RemoteState.SUCCEEDED, RemoteState.FAILED)
         return AbortOutcome.ALREADY_FINISHED if ended else AbortOutcome.UNKNOWN
+
+    async def abort(
+        self,
+        context: JobContext,
+        path: str,
+        states: Mapping[str, RemoteState],
+        at: str = "status",
+        *,
+        method: str = "DELETE",
+        again: str = "",
+    ) -> AbortOutcome:
+        """Tell the vendor to stop a job; `at` is where the answer has its word for where the job stands then.
+
+        `again` is the path of the question where the job stands: it is asked once, when the job has not stopped yet, or the
+        vendor says (409) that it cannot be stopped any more. Without it, 409 is ALREADY_FINISHED. Raises as `ask` does.
+        """
+        try:
+            outcome = self.outcome(await self.ask(context, path, method=method), states, at)
+        except ProviderError as error:
+            if error.status_code != 409:
+                raise
+            outcome = AbortOutcome.UNKNOWN if again else AbortOutcome.ALREADY_FINISHED
+        if outcome is AbortOutcome.UNKNOWN and again:
+            outcome = self.outcome(await self.ask(context, again), states, at)
+        return outcome
+
+    async def found(
+        self,
+        answer: object,
+        path: str,
+        request: ProviderRequest,
+        since: float,
+        context: JobContext,
+        *,
+        id_at: str = "id",
+        made_at: str = "",
+    ) -> Receipt | None:
+        """The receipt of a lost job, out of the list at a path, which has only jobs that carry this call's key; for `find`.
+
+        It is the newest that no other call has. `made_at` is where each says when it was accepted (`moment`): what is older
+        than `since`, with five minutes for clocks and rounding, belongs to an attempt before. Raises MalformedOutputError.
+        """
+        listed = _value_at(answer, path)
+        if not isinstance(listed, list):
+            raise self.malformed(f"gave an answer without the list {path}", context, sent=Sent.UNKNOWN)
+        ours = []
+        for each in listed:
+            job_id = self.text(each, id_at, context, sent=Sent.UNKNOWN)
+            made = self.moment(each, made_at, context, sent=Sent.UNKNOWN) if made_at else since
+            if made >= since - _SKEW and not await context.taken(job_id):
+                ours.append((made, job_id))
+        return context.receipt(request, max(ours, key=lambda one: one[0])[1]) if ours else None
 
     def text(self, answer: object, path: str, context: JobContext, *, sent: Sent = Sent.FINISHED) -> str:
         """A text that must be in an answer, by the dotted path to it. Raises MalformedOutputError where it is not.
@@ -128,6 +225,21 @@ class JsonApi:
         """A whole number that may be in an answer, by the dotted path to it."""
         found = _text_at(answer, path)
         return int(found) if found.isascii() and found.isdigit() else None
+
+    def moment(self, answer: object, path: str, context: JobContext, *, sent: Sent = Sent.FINISHED) -> float:
+        """A moment that must be in an answer, in seconds since the epoch: told so, or by ISO 8601 (UTC when it does not say).
+
+        Raises MalformedOutputError as `text` does.
+        """
+        value = _value_at(answer, path)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        text = self.text(answer, path, context, sent=sent)
+        try:
+            told = datetime.fromisoformat(text)
+        except ValueError:
+            raise self.malformed(f"gave no moment at {path}: {excerpt(text)!r}", context, sent=sent) from None
+        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
 
     def malformed(
         self, what: str, context: JobContext | ProviderContext, *, sent: Sent = Sent.FINISHED
@@ -152,7 +264,7 @@ class JsonApi:
     def _object(self, reply: HttpReply, context: JobContext | ProviderContext) -> dict[str, Any]:
         if not 200 <= reply.status < 300:
             raise self.error(reply, context)
-        value = reply.json()
+        value = {} if reply.status == 204 else reply.json()  # RFC 9110, section 15.3.5: it has no content
         if not isinstance(value, dict):
             raise self.malformed("gave an answer that is no JSON object", context, sent=Sent.UNKNOWN)
         return value
@@ -167,13 +279,19 @@ def _prompt(context: JobContext | ProviderContext) -> str:
     return str(getattr(inputs, "prompt", None) or getattr(inputs, "text", None) or "")
 
 
-def _text_at(value: object, path: str) -> str:
-    """The text (or number) at a dotted path; a number in the path is a place in a list; empty where there is none."""
+def _value_at(value: object, path: str) -> object:
+    """What stands at a dotted path; a number in the path is a place in a list; None where there is nothing."""
     for step in path.split("."):
         if isinstance(value, Mapping):
             value = value.get(step)
         elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
             value = value[int(step)]
         else:
-            return ""
-    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+            return None
+    return value
+
+
+def _text_at(value: object, path: str) -> str:
+    """The text (or whole number) at a dotted path; empty where there is none."""
+    found = _value_at(value, path)
+    return str(found) if isinstance(found, (str, int)) and not isinstance(found, bool) else ""

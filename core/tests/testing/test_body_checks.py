@@ -23,6 +23,7 @@ BROKEN = [
     ("expects", CODE, 'Expected("text", "text/plain")', 'Expected("blob", "image/png")', "expects blob image/png of text"),
     ("expects", CODE, '"text/plain")', '"text/plain", count=0)', "expects count = 0"),
     ("expected-output", CODE, '"image/png", count', '"image/webp", count', "has the output image/png, and its least job expects image/webp"),
+    ("refused-fields", "plugin.toml", 'title = "Words"\n', 'title = "Words"\ndata = { refuses = ["seed", "top_p"] }\n', "toy:words: data.refuses has 'seed', and leaves nothing out"),
     ("expected-count", CODE, "count=number", "count=1", "count = 2 is taken, and 1 expected"),
     ("units", CODE, '{"run": 1.0}', '{"run": -1.0}', "counts -1.0 run: units are amounts of 0 or more"),
     ("units", CODE, '{"run": 1.0}', '{"run": True}', "counts True run"),

@@ -39,12 +39,12 @@ STREAM = b'data: {"text": "lava "}\n\ndata: {"text": "cools"}\n\ndata: {"done": 
 
 
 def test_a_good_plugin_passes_what_needs_no_counterpart(install_toy) -> None:
-    """Nothing is found; two checks have nothing to look at."""
+    """Nothing is found; three checks have nothing to look at."""
     wanted = [check.id for theme in THEMES for _, check in theme.TABLE]
     report = conformance(install_toy(), only=wanted, streams={"answers": STREAM})
     report.assert_ok()
     idle = {outcome.check.id for outcome in report.outcomes if outcome.status is not CheckStatus.PASSED}
-    assert idle == {"commands", "batch-limits"}
+    assert idle == {"commands", "batch-limits", "refused-fields"}
 
 
 def test_ids_are_unique_kebab_case_and_many() -> None:

@@ -35,6 +35,7 @@ BROKEN = [
     ("error-unauthorized", CODE, MAPPED, "            pass\n        return", "lets through KeyError"),
     ("error-busy", CODE, MAPPED, '            return JobResult((TextArtifact("x"),))\n        return', "503: gives a result, and not"),
     ("error-rate-limited", CODE, MAPPED, WITHOUT_WAIT + MAPPED, "retry_after = None; the vendor said"),
+    ("error-rate-limited", "testing.py", "    def __init__", '    wait_header = "X-Wait-Ms"\n\n    def __init__', "retry_after = None; the vendor said x-wait-ms: 7000"),
     ("error-retry-date", CODE, MAPPED, WITHOUT_WAIT + MAPPED, "retry_after = None; the vendor said Retry-After: a date"),
     ("error-not-found", CODE, SEND, '        raise JobFailedError("x")\n' + SEND, "sends nothing to context.origin"),
     ("error-unreachable", CODE, SEND, GUARDED, r"no connection: raises JobFailedError \(sent: finished\), and not connection_failed"),

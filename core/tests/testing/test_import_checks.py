@@ -23,7 +23,7 @@ BROKEN = [
     ("import-state", ENTRY, IMPORT, f"import logging\nlogging.basicConfig()\n{IMPORT}", "changes the root logger"),
     ("import-state", ENTRY, IMPORT, f"import sys\nsys.path.append('x')\n{IMPORT}", "changes sys.path"),
     ("import-state", ENTRY, IMPORT, f"import os\nos.environ['TOY'] = '1'\n{IMPORT}", "changes the environment"),
-    ("import-state", ENTRY, IMPORT, f"import signal\nsignal.signal(2, signal.SIG_IGN)\n{IMPORT}", "changes signal handlers"),
+    ("import-state", ENTRY, IMPORT, f"import signal\nsignal.signal(15, signal.SIG_IGN)\n{IMPORT}", "changes signal handlers"),
     ("import-state", ENTRY, IMPORT, f"import sys\nsys.excepthook = print\n{IMPORT}", "changes sys.excepthook"),
     ("import-state", ENTRY, IMPORT, f"import socket\nsocket.setdefaulttimeout(3)\n{IMPORT}", "changes the timeout of all sockets"),
 ]  # fmt: skip

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from callsheet.testing import (
+    Conformance,
     answer_checks,
+    attribute_checks,
     batch_checks,
     cancel_checks,
     chat_checks,
@@ -17,6 +19,7 @@ from callsheet.testing import (
     media_checks,
     mock_checks,
     receipt_checks,
+    refusal_checks,
     remote_checks,
     secret_checks,
 )
@@ -25,6 +28,8 @@ from callsheet.testing.report import CheckStatus
 BROOK = Path(__file__).parent / "brook"
 TABLES = (
     answer_checks.TABLE,
+    refusal_checks.TABLE,
+    attribute_checks.TABLE,
     chat_checks.TABLE,
     media_checks.TABLE,
     live_stream_checks.TABLE,
@@ -126,6 +131,15 @@ DEFECTS = {
         ),
     ),
     "whole-call": ("the text is empty", (TEXT, 'else TextArtifact(told["text"])', 'else TextArtifact("")')),
+    "error-words": ("does not say 'The kiln is full until the 400 bell", (API, "{reply.body.decode()}", "no")),
+    "attributes-answered": (
+        "format = 'jpeg' is taken without a warning, and the counterpart's answer is not as promised: the file is image/png",
+        (JOBS, 'Expected("blob", "image/png"', 'Expected("blob", f"image/{wanted.format or \'png\'}"'),
+    ),
+    "expected-size": (
+        "expects 1024x1536, and the picture has 1536x1024",
+        (JOBS, "width=width, height=height", "width=height, height=width"),
+    ),
     "chat-order": ("in another order", (TEXT, "in wanted.messages or ()", "in reversed(wanted.messages or ())")),
     "chat-system": (
         "the system prompt is not sent",
@@ -290,6 +304,129 @@ DEFECTS = {
     ),
     "wrong-key": ("and not AuthenticationError", (API, "else (None, None)", "else (ErrorKind.INVALID_REQUEST, None)")),
 }
+
+
+DEAF = """
+async def _deaf(events):
+    import asyncio
+    try:
+        async for event in events:
+            yield event
+    except asyncio.CancelledError:
+        return
+
+
+class Answers:"""
+GATHERED = """        text = ""
+        key = await headers(context)
+        async with context.http.stream("POST", "/stream", json=dict(request.body), headers=key) as reply:
+            async for event in reply.events():
+                text += _event(event.data).get("text", "")
+        return JobResult((TextArtifact(text),))
+"""
+AGAIN_DEFECTS = [
+    (
+        "abort-stops",
+        "after 2 polls (the last says running): after abort (which says already_finished) the job still runs",
+        (SERVER, 'if job["state"] == "running":\n', 'if job["state"] == "running" and job["polls"] < 2:\n'),
+    ),
+    (
+        "job-failed",
+        "without the vendor's 'the brook is dry'",
+        (JOBS, 'told.get("error", "")', '"no" if told["state"] == "failed" else ""'),
+    ),
+    (
+        "error-words",
+        "a poll that was answered with 503",
+        (API, "{reply.body.decode()}", "{reply.body.decode() * (not lost)}"),
+    ),
+    (
+        "attributes-answered",
+        "format = 'jpeg' is taken without a warning, and the counterpart's answer is not as promised: InvalidRequestError",
+        (JOBS, "body |= job.options", "body |= {**job.options, 'format': wanted.format}"),
+        (
+            SERVER,
+            "return super().answer(request)",
+            "bad = b'\"jpeg\"' in request.body\n        return Reply(400, {}) if bad else super().answer(request)",
+        ),
+    ),
+    (
+        "usage-counted",
+        "cached tokens, which cost less",
+        (SERVER, '"tokens": len(text.split())}', '"tokens": len(text.split()), "cached_tokens": 3}'),
+    ),
+    (
+        "usage-counted",
+        "the number of second is not counted",
+        (TOML, 'per = "image"', 'per = "second"'),
+        (JOBS, "width=width, height=height", "width=width, height=height, duration=4.0"),
+    ),
+    ("file-cut", "an answer in events that ends after the first gives a result", (TEXT, INVOKE, GATHERED)),
+    ("result-durable", "is another one after", (TEXT, 'meta={"id": told["id"]}', 'meta={"ids": {1: told["id"]}}')),
+    (
+        "stream-left",
+        "swallows the CancelledError",
+        (TEXT, "in reply.events():", "in _deaf(reply.events()):"),
+        (TEXT, "\nclass Answers:", DEAF),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", AGAIN_DEFECTS, ids=[f"{case[0]}-{n}" for n, case in enumerate(AGAIN_DEFECTS)])
+def test_another_defect_is_found_by_the_same_check(install_brook, case):
+    """What a check holds, it holds in more than one place."""
+    name, told, *changes = case
+    (outcome,) = conformance(install_brook(*changes), only=[name]).outcomes
+    assert outcome.status is CheckStatus.FAILED, outcome.reason
+    assert told in "\n".join(map(str, outcome.findings))
+
+
+@pytest.mark.parametrize(
+    ("method", "check", "cost"),
+    [("find", "find-lost", "is put to the user"), ("abort", "abort-stops", "Ctrl-C stops nothing at the vendor")],
+)
+def test_what_it_costs_that_a_method_is_missing(install_brook, method, check, cost):
+    """The reason says what the user has of it."""
+    name = install_brook((JOBS, f"async def {method}(", f"async def _{method}("))
+    (outcome,) = conformance(name, only=[check]).outcomes
+    assert outcome.status is CheckStatus.NOT_APPLICABLE
+    assert cost in outcome.reason
+
+
+def test_one_cause_is_told_once(install_brook, capfd):
+    """With the line that broke and what follows from it; no advice about something else, nothing on stderr."""
+    name = install_brook((JOBS, 'for path in told["files"]]', 'for path in told["paths"]]'))
+    wanted = ["answers", "outputs-stored", "whole-call", "cancel-questions", "key-fresh", "receipt-process"]
+    report = conformance(name, only=wanted)
+    assert [each.check.id for each in report.failed] == [each for each in IDS if each in wanted]
+    assert report.summary.count("KeyError: 'paths' (pictures.py:") == 1
+    followers = [each for each in IDS if each in wanted[1:]]
+    assert f"  and 5 more checks fail for the same reason: {', '.join(followers)}\n" in report.summary
+    assert "give one artifact for each that" not in report.summary
+    assert "repair: mend what breaks" in report.summary
+    assert capfd.readouterr().err == ""
+
+
+def test_the_tests_of_a_class_tell_one_cause_once(install_brook):
+    """The second test that fails for it says which one has told it."""
+    name = install_brook((JOBS, 'for path in told["files"]]', 'for path in told["paths"]]'))
+    made = type("TestBrook", (Conformance,), {}, plugin=name)
+    with pytest.raises(AssertionError, match=r"KeyError: 'paths' \(pictures.py:\d+\)\n  repair: mend what breaks"):
+        made().test_answers()
+    with pytest.raises(
+        AssertionError, match=r"^outputs-stored fails for the same reason as answers: KeyError: 'paths'$"
+    ):
+        made().test_outputs_stored()
+
+
+def test_a_broken_counterpart_is_told_of_in_few_lines(install_brook):
+    """The request, the last step and the exception, however often it breaks."""
+    report = conformance(
+        install_brook((SERVER, 'job["polls"] += 1', 'job["asked_for"] += 1')), only=["answers", "count"]
+    )
+    assert report.summary.count("KeyError: 'asked_for'") == 1
+    assert "the counterpart: GET /pictures/picture-0000 breaks the server:\n" in report.summary
+    assert "_answered" not in report.summary
 
 
 @pytest.mark.parametrize("name", DEFECTS)

@@ -37,6 +37,7 @@ BROKEN = [
     ("secret-names", TOML, '["TOY_KEY"]', '["TOY_KEY", "TOY_KEY"]', "declares the secret TOY_KEY twice"),
     ("provides", TOML, 'provides = ["models"]', "", "has models, and provides does not say so"),
     ("provides", TOML, '["models"]', '["models", "events"]', "provides events, and there is no callsheet_job_event"),
+    ("provides", TOML, '["models"]', '["models", "stores"]', "provides stores, and there is no callsheet_register_stores"),
     ("provides", ENTRY, HOOK, f"@hookimpl\ndef callsheet_register_middleware():\n    return []\n\n\n{HOOK}", "does not name 'middleware'"),
     ("commands", TOML, "wires =", 'commands = ["dream"]\nwires =', "declares the command 'dream', and it is not registered"),
     ("commands", ENTRY, HOOK, f"{COMMAND}{HOOK}", "does not declare the command 'dream'"),

@@ -57,6 +57,15 @@ async def test_a_client_reaches_the_server_and_never_sleeps(stage, server, tmp_p
     assert [each.headers["authorization"] for each in server.journal] == ["Bearer k-1"]
 
 
+async def test_the_base_url_wins_over_the_environment(stage, server, tmp_path, monkeypatch):
+    """A variable that is exported after a try with the real vendor sends no test there."""
+    monkeypatch.setenv("TOY_BASE_URL", "http://127.0.0.1:9/elsewhere")
+    async with stage.client(tmp_path / "p", base_url=server.origin, secrets={"TOY_KEY": "k"}) as client:
+        result = await client.call("toy:words", prompt="ash")
+    assert result.artifacts[0].text == "ash!"
+    assert len(server.journal) == 1
+
+
 async def test_settings_of_ones_own_win(stage, server, tmp_path):
     """A base URL in them is the one that is used; the folder is a project like any other."""
     settings = Settings(providers={"toy": ProviderSettings(base_url=server.origin)})

@@ -18,6 +18,7 @@ BROKEN = [
     ("streams", CODE, "                    return\n", "", "the whole sample: raises"),
     ("streams", CODE, "                yield TextDelta", "                yield StreamFinished(JobResult(()))\n                yield TextDelta", "is not the last event, once"),
     ("streams", CODE, "        async with context.http.stream(", "        await context.http.send('GET', '/x')\n        async with context.http.stream(", "sends 2 requests"),
+    ("streams", CODE, "            if reply.status >= 400:\n                raise reply_error(await reply.whole()", "            if reply.status >= 500:\n                raise reply_error(await reply.whole()", "the status 401: raises MalformedOutputError, and not authentication"),
 ]  # fmt: skip
 
 

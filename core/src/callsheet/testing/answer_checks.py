@@ -86,11 +86,15 @@ async def _usage(call: LiveCall) -> AsyncIterator[str]:
     if not call.bound.info.price:
         raise NotApplicableError("its row has no price")
     result = await call.result()
+    if result.usage.cached_tokens is None and any(_cached(each.reply) for each in call.server.journal):
+        yield "the vendor tells of cached tokens, which cost less, and Usage.cached_tokens is empty"
     counted = {**call.request.units, **result.usage.units}
     missing = sorted(row.per for row in call.bound.info.price if row.per not in counted)
     if price_of(call.bound, call.request.units, result).low is not None:
         return
-    if all(_measured(unit) for unit in missing) and not any(_counts(each.reply) for each in call.server.journal):
+    timed = {"second", "minute"} if any(each.duration for each in call.request.expects) else set()
+    told = any(_counts(each.reply) for each in call.server.journal) or timed.intersection(missing)
+    if all(_measured(unit) for unit in missing) and not told:
         raise NotApplicableError(f"the vendor does not tell the number of {', '.join(missing)}")
     yield f"the cost of a call is not known: the number of {', '.join(missing)} is not counted"
 
@@ -107,6 +111,16 @@ def _counts(reply: object) -> bool:
     return isinstance(reply, list) and any(map(_counts, reply))
 
 
+def _cached(reply: object) -> bool:
+    """True for an answer that counts tokens which the vendor had kept."""
+    if isinstance(reply, Mapping):
+        return any(
+            ("cached" in name and "token" in name and isinstance(each, int)) or _cached(each)
+            for name, each in reply.items()
+        )
+    return isinstance(reply, list) and any(map(_cached, reply))
+
+
 async def _once(call: LiveCall) -> AsyncIterator[str]:
     """A call, with all its questions, is one paid request."""
     await call.result()
@@ -119,12 +133,12 @@ async def _durable(call: LiveCall) -> AsyncIterator[str]:
     result = await call.result()
     try:
         again = decode_result(encode_result(result))
-        meta = json.loads(json.dumps(dict(result.meta), allow_nan=False))
+        json.dumps(dict(result.meta), allow_nan=False)
     except Exception as error:  # noqa: BLE001 - whatever the encoder makes of a plugin's objects
         yield f"the result cannot be written as JSON and read again: {said_by(error)}"
         return
     kept = (fingerprint(again), again.usage, again.finish, dict(again.meta))
-    if kept != (fingerprint(result), result.usage, result.finish, meta):
+    if kept != (fingerprint(result), result.usage, result.finish, dict(result.meta)):
         yield "the result is another one after it was written as JSON and read again"
 
 

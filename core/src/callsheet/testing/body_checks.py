@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from callsheet.artifacts import FileRef
 from callsheet.errors import CallsheetError
+from callsheet.inputs import attribute_names
 from callsheet.jobs import Expected, ProviderRequest
 from callsheet.model_schemas import input_schema
-from callsheet.models import Operation
+from callsheet.models import ModelInfo, Operation
 from callsheet.registry import BoundHandler
 from callsheet.testing.expected_media import fits, wanted_media
 from callsheet.testing.report import Check, Finding, NotApplicableError
-from callsheet.testing.samples import sample_job
+from callsheet.testing.samples import sample_job, variants
 from callsheet.testing.subject import CheckRow, Subject
 
 __all__ = ["TABLE"]
@@ -242,6 +244,44 @@ def _sizes(
         yield ("second", "minute"), {"duration": 4.0}, {"duration": 8.0}
 
 
+def check_refused_fields(subject: Subject) -> Iterator[Finding]:
+    """What a row's `data.refuses` names is a field of the vendor, which `put` gets; an attribute's name does nothing."""
+    told = [bound for bound in subject.bound if _refuses(bound)]
+    if not told:
+        raise NotApplicableError("no row has data.refuses")
+    for bound in told:
+        for name in _refuses(bound):
+            if name not in attribute_names(bound.info.operation):
+                continue  # it may be a field that only options set
+            fewer = tuple(each for each in _refuses(bound) if each != name)
+            info = replace(bound.info, data={**bound.info.data, "refuses": fewer})
+            if _all_prepared(bound, bound.info, subject) == _all_prepared(bound, info, subject):
+                what = (
+                    f"data.refuses has {name!r}, and leaves nothing out: no attribute is put into a field of that name"
+                )
+                yield Finding(str(bound.ref), what)
+
+
+def _refuses(bound: BoundHandler) -> tuple[str, ...]:
+    value = bound.info.data.get("refuses", ())
+    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else ()
+
+
+def _all_prepared(bound: BoundHandler, info: ModelInfo, subject: Subject) -> list[object]:
+    """What becomes of the least job, and of one with each value of each attribute."""
+    made: list[object] = []
+    cases = [
+        {**beside, name: value} for name, beside, values in variants(info, subject.all_samples) for value in values
+    ]
+    for more in ({}, *cases):
+        try:
+            request = bound.preparer.prepare(sample_job(info, subject.all_samples, more))
+            made.append((request.body, request.expects, request.warnings))
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises; the check `refusals` tells of it
+            made.append(str(error))
+    return made
+
+
 TABLE: tuple[CheckRow, ...] = (
     (
         check_least,
@@ -282,6 +322,14 @@ TABLE: tuple[CheckRow, ...] = (
             "expected-count",
             "`count = 2` expects two, or is warned of, or refused",
             "put the count into Expected, or one Expected for each output",
+        ),
+    ),
+    (
+        check_refused_fields,
+        Check(
+            "refused-fields",
+            "what `data.refuses` names is a field that `put` sets",
+            "write the vendor's name of the field, the first argument of `put`, and not the attribute's",
         ),
     ),
     (

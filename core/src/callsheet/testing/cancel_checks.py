@@ -68,6 +68,7 @@ async def _cancelled_everywhere(call: LiveCall, name: str, work: _Work) -> Async
             task.cancel()
             raise ProblemError(f"{name}, cancelled at its await point {at}, does not end")
         if not driven.reached:
+            task.result()  # whoever fails by itself is told of as of any call that breaks
             return
         problem = _swallowed(task)
         if len(call.server.paid) > 1:

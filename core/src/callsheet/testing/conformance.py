@@ -11,6 +11,7 @@ from unittest import SkipTest
 from callsheet.errors import ConfigError
 from callsheet.testing import (
     answer_checks,
+    attribute_checks,
     batch_checks,
     body_checks,
     cancel_checks,
@@ -24,6 +25,7 @@ from callsheet.testing import (
     mock_checks,
     prepare_checks,
     receipt_checks,
+    refusal_checks,
     remote_checks,
     row_checks,
     secret_checks,
@@ -37,6 +39,8 @@ from callsheet.testing.report import (
     NotApplicableError,
     Outcome,
     Report,
+    causes,
+    follows,
 )
 from callsheet.testing.samples import Samples
 from callsheet.testing.subject import CheckRow, Subject
@@ -74,6 +78,8 @@ CHECK_TABLES: Mapping[str, tuple[CheckRow, ...]] = {
     "A vendor's faults": error_checks.TABLE,
     "Streams that fail": stream_checks.TABLE,
     "Answers of the counterpart": answer_checks.TABLE,
+    "Refusals of the counterpart": refusal_checks.TABLE,
+    "One attribute at a time": attribute_checks.TABLE,
     "Conversations": chat_checks.TABLE,
     "Files": media_checks.TABLE,
     "Streams of the counterpart": live_stream_checks.TABLE,
@@ -142,7 +148,8 @@ def _examine(subject: Subject, check: Check) -> Outcome:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one plugin's surprise must not keep the other checks from being told
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
-        return Outcome(check, (Finding(where, f"the check itself breaks: {type(error).__name__}: {error}"),))
+        told = f"{type(error).__name__}: {error}"
+        return Outcome(check, (Finding(where, f"the check itself breaks: {told}", breaks=told),))
 
 
 def _examined(subject: Subject) -> Examined:
@@ -216,6 +223,12 @@ def _test_of(subject: Subject, check: Check) -> Callable[[object], None]:
         outcome = _examine(subject, check)
         if outcome.status is CheckStatus.REFUSED:
             raise SkipTest(f"refused: {outcome.reason}")
+        first = follows(outcome, subject.told)
+        if first is not None:
+            why = "; ".join(sorted(causes(outcome)))
+            raise AssertionError(f"{check.id} fails for the same reason as {first.check.id}: {why}")
+        if outcome.findings:
+            subject.told.append(outcome)
         Report(subject.name, (outcome,)).assert_ok()
 
     test.__name__ = f"test_{check.id.replace('-', '_')}"

@@ -36,7 +36,7 @@ _HTML = {"content-type": "text/html; charset=utf-8"}
 _STATUSES = (400, 401, 402, 403, 404, 409, 413, 422, 500, 502, 503, 504, 529)
 _FAULTS: Mapping[str, Reply] = {
     **{str(status): Reply(status, SCRIPTED, _JSON) for status in _STATUSES},
-    "429": Reply(429, SCRIPTED, {**_JSON, "retry-after": str(RETRY_AFTER)}),
+    "429": Reply(429, SCRIPTED, _JSON),
     "502 with a page": Reply(502, b"<html><h1>Bad gateway</h1></html>", _HTML),
     _DATED: Reply(429, SCRIPTED, _JSON),
     _CUT: Reply(200, b'{"id": "x', _JSON),
@@ -56,7 +56,7 @@ _BROKEN: Mapping[str, tuple[ErrorKind, ...]] = {
 class Observed:
     """One call that the vendor answered with a fault: what was raised, how many requests there were, who slept.
 
-    `secret`: the call had a key; `logged` are the log lines that show it.
+    `secret`: the call had a key; `logged` are the log lines that show it; `wait` is what a 429 had as a header.
     """
 
     where: str
@@ -65,6 +65,7 @@ class Observed:
     requests: int
     secret: bool
     model: str
+    wait: str
     slept: tuple[str, ...] = ()
     logged: tuple[str, ...] = ()
 
@@ -79,6 +80,7 @@ def _observed(subject: Subject) -> list[Observed]:
 
 async def _observe(subject: Subject) -> list[Observed]:
     seen: list[Observed] = []
+    wait = _wait(subject)
     async with open_stage(subject) as stage:
         for bound in stage.wires:
             job = subject.job(bound)
@@ -87,12 +89,25 @@ async def _observe(subject: Subject) -> list[Observed]:
             except Exception:  # noqa: BLE001, S112 - whatever a plugin raises; the check `prepare-least` tells of it
                 continue
             for fault in (*_FAULTS, _UNREACHABLE):
-                seen.append(await _call(stage, bound, job, request, fault))  # noqa: PERF401 - one after the other
+                seen.append(await _call(stage, bound, job, request, fault=fault, wait=wait))  # noqa: PERF401 - one after the other
     return seen
 
 
-async def _call(stage: Stage, bound: BoundHandler, job: Job, request: ProviderRequest, fault: str) -> Observed:
+def _wait(subject: Subject) -> dict[str, str]:
+    """How the vendor says that it wants to be left alone for some seconds: its counterpart knows the header."""
+    try:
+        name = str(getattr(subject.counterpart, "wait_header", "")).lower()
+    except NotApplicableError:
+        name = ""
+    return {name: str(RETRY_AFTER * 1000)} if name not in ("", "retry-after") else {"retry-after": str(RETRY_AFTER)}
+
+
+async def _call(
+    stage: Stage, bound: BoundHandler, job: Job, request: ProviderRequest, *, fault: str, wait: Mapping[str, str]
+) -> Observed:
     reply = _FAULTS.get(fault, Reply())
+    if fault == "429":
+        reply = replace(reply, headers={**_JSON, **wait})
     if fault == _DATED:
         reply = replace(reply, headers={**_JSON, "retry-after": formatdate(time.time() + _LATER, usegmt=True)})
     stage.vendor.expect(reply, Fault(promise=1000) if fault == _CUT else None)
@@ -109,6 +124,7 @@ async def _call(stage: Stage, bound: BoundHandler, job: Job, request: ProviderRe
         error=error,
         requests=len(stage.vendor.journal),
         secret=bool(bound.secrets),
+        wait="".join(f"{name}: {value}" for name, value in wait.items()),
         model=bound.info.model,
         slept=tuple(slept),
         logged=tuple(line for line in lines if any(form in line for form in _forms(PLANTED))),
@@ -169,7 +185,7 @@ def _wrong_error(seen: Observed) -> str:
     if error.kind not in kinds or error.sent not in sents:
         return f"raises {type(error).__name__} (sent: {error.sent}), and not {names} (sent: {' or '.join(sents)})"
     if seen.fault == "429" and error.retry_after != RETRY_AFTER:
-        return f"has retry_after = {error.retry_after}; the vendor said Retry-After: {RETRY_AFTER}"
+        return f"has retry_after = {error.retry_after}; the vendor said {seen.wait}"
     if seen.fault == _DATED and not 0 < (error.retry_after or 0) <= _LATER + 1:
         return f"has retry_after = {error.retry_after}; the vendor said Retry-After: a date in an hour"
     return ""
@@ -246,6 +262,7 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 
 _MAPPED = "raise reply_error(reply, …) for a status of 400 and above, and let the errors of context.http through"
+_WAITED = f"{_MAPPED}; a header of the vendor's own is named by JsonApi(wait_header=…)"
 _PARSED = "read the reply with reply.json(), which raises MalformedOutputError; look at its status and media type first"
 
 
@@ -260,7 +277,7 @@ TABLE: tuple[CheckRow, ...] = (
     _row("error-not-found", "404 is ModelNotFoundError, and nothing was started", "404"),
     _row("error-conflict", "409 is InvalidRequestError, and nobody knows whether it was started", "409"),
     _row("error-invalid", "400, 413 and 422 are InvalidRequestError, and nothing was started", "400", "413", "422"),
-    _row("error-rate-limited", "429 is RateLimitedError with the seconds of Retry-After", "429"),
+    _row("error-rate-limited", "429 is RateLimitedError with the seconds to wait", "429", repair=_WAITED),
     _row("error-retry-date", "a Retry-After that is a date becomes seconds from now", _DATED),
     _row("error-busy", "503 and 529 are OverloadedError, and nothing was started", "503", "529"),
     _row(

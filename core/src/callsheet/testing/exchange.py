@@ -30,7 +30,7 @@ class Exchange:
 
     `route` is the name of the route that it belongs to (empty: none), `params` the values of the placeholders in its path.
     `status` is 0 where no answer was sent; `reply` is the JSON of the answer, None for another body and for a lost answer.
-    `paid`: it started work that costs money.
+    `paid`: it started work that costs money; `events`: the answer is a stream of server-sent events.
     """
 
     method: str
@@ -44,6 +44,7 @@ class Exchange:
     status: int = 0
     reply: Any = field(default=None, repr=False)
     paid: bool = False
+    events: bool = False
 
     @property
     def json(self) -> Any:

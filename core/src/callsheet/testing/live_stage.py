@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -152,11 +153,12 @@ async def collected(handler: Any, receipt: Receipt, context: JobContext) -> JobR
     return await handler.collect(receipt, replace(context, answer=status.answer))  # type: ignore[no-any-return]
 
 
-def live(probe: Probe, *needs: type, why: str = "", rows: int = 1, takes: str = "") -> Look:
+def live(probe: Probe, *needs: type, why: str = "", rows: int = 1, takes: str = "", every: bool = False) -> Look:
     """A check that looks at each handler and operation by itself, at a counterpart of its own.
 
     `needs` are protocols that the handler has to have; `why` says what it means that none has them. `takes` is an
-    attribute that the operation has to have. It looks at the first row to which the check applies, of so many `rows`.
+    attribute that the operation has to have. It looks at the first row to which the check applies, of so many `rows`; with
+    `every` at each of so many.
     """
 
     def wanted(bound: BoundHandler) -> bool:
@@ -165,13 +167,15 @@ def live(probe: Probe, *needs: type, why: str = "", rows: int = 1, takes: str = 
 
     def look(subject: Subject) -> Iterator[Finding]:
         reason = why or (f"no operation of it has the attribute {takes}" if takes else "it has no models to call")
-        yield from asyncio.run(_look(subject, probe, filter(wanted, subject.bound), rows, reason))
+        yield from asyncio.run(
+            _look(subject, probe, filter(wanted, subject.bound), rows=rows, reason=reason, every=every)
+        )
 
     return look
 
 
 async def _look(
-    subject: Subject, probe: Probe, models: Iterable[BoundHandler], rows: int, reason: str
+    subject: Subject, probe: Probe, models: Iterable[BoundHandler], *, rows: int, reason: str, every: bool
 ) -> list[Finding]:
     server = subject.counterpart
     findings: list[Finding] = []
@@ -180,11 +184,11 @@ async def _look(
     tried: Counter[tuple[int, str]] = Counter()
     for bound in models:
         wire = (id(bound.handler), bound.info.operation)
-        if wire in looked or tried[wire] == rows:
+        if (wire in looked and not every) or tried[wire] == rows:
             continue
         tried[wire] += 1
         try:
-            findings += [Finding(str(bound.ref), problem) for problem in await _problems(subject, bound, server, probe)]
+            findings += await _problems(subject, bound, server, probe)
             looked.add(wire)
         except NotApplicableError as missing:
             reasons.append(str(missing))
@@ -195,30 +199,53 @@ async def _look(
 
 async def _problems(
     subject: Subject, bound: BoundHandler, make: Callable[..., LoopbackServer], probe: Probe
-) -> list[str]:
-    problems: list[str] = []
+) -> list[Finding]:
+    findings: list[Finding] = []
+    server = make(key=PLANTED)
     try:
-        async with open_call(subject, bound, make(key=PLANTED)) as call:
-            await _probed(probe, call, problems)
-    except AssertionError as broken:  # what the counterpart has to say for itself
-        problems.append(f"the counterpart: {broken}")
-    return problems
+        async with open_call(subject, bound, server) as call:
+            await _probed(probe, call, findings)
+    except AssertionError as broken:  # what the counterpart has to say for itself; the rest follows from it
+        told = dict.fromkeys(map(_last_step, server.problems)) or [str(broken)]
+        findings = [
+            Finding(str(bound.ref), f"the counterpart: {each}", breaks=each.rpartition("\n")[2].strip())
+            for each in told
+        ]
+    return findings
 
 
-async def _probed(probe: Probe, call: LiveCall, problems: list[str]) -> None:
+def _last_step(problem: str) -> str:
+    """A problem of a server; of a traceback only what was asked, the last step and the exception."""
+    asked, found, trace = problem.partition("Traceback (most recent call last):\n")
+    lines = trace.rstrip().splitlines()
+    steps = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    return "\n    ".join([asked.strip(), *lines[steps[-1] : steps[-1] + 2], lines[-1]]) if found and steps else problem
+
+
+async def _probed(probe: Probe, call: LiveCall, findings: list[Finding]) -> None:
+    ref = str(call.bound.ref)
     timer = asyncio.timeout(SECONDS)
     try:
         async with timer:
             async for problem in probe(call):
-                problems.append(problem)  # noqa: PERF401 - what came before an error counts
+                findings.append(Finding(ref, problem))  # noqa: PERF401 - what came before an error counts
     except ProblemError as problem:
-        problems.append(str(problem))
+        findings.append(Finding(ref, str(problem)))
     except NotApplicableError:
-        if not problems:
+        if not findings:
             raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises
         late = f"does not end within {SECONDS:g} s: a handler neither waits nor retries"
-        problems.append(late if timer.expired() else f"the call to the counterpart breaks: {said_by(error)}")
+        told = said_by(error)
+        broken = f"the call to the counterpart breaks: {told}{_place(error, call.subject)}"
+        findings.append(Finding(ref, late) if timer.expired() else Finding(ref, broken, breaks=told))
+
+
+def _place(error: BaseException, subject: Subject) -> str:
+    """The plugin's own line where something broke that is no error of callsheet."""
+    frames = [] if isinstance(error, CallsheetError) else traceback.extract_tb(error.__traceback__)
+    own = [each for each in frames if subject.plugin.module in Path(each.filename).parts]
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
 @asynccontextmanager

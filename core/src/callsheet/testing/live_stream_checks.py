@@ -183,6 +183,8 @@ async def _left(call: LiveCall) -> AsyncIterator[str]:
     await call.server.until(lambda: call.server.holding > 0 or reader.done(), SECONDS)
     reader.cancel()
     await asyncio.wait([reader], timeout=CLOSING)
+    if not reader.cancelled():
+        yield "a stream that is cancelled while it waits for its next event swallows the CancelledError"
     await events.aclose()
     try:
         await call.server.until(lambda: not call.server.holding, CLOSING)

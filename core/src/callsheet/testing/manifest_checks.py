@@ -25,6 +25,7 @@ _HOOKS: Mapping[str, tuple[str, ...]] = {
     "secrets": ("callsheet_register_secret_resolvers",),
     "middleware": ("callsheet_register_middleware",),
     "selectors": ("callsheet_register_selectors",),
+    **{kind: (f"callsheet_register_{kind}",) for kind in ("sessions", "stores", "engines")},
 }
 
 

@@ -37,8 +37,15 @@ async def _lies(call: LiveCall) -> AsyncIterator[str]:
 
 
 async def _cut(call: LiveCall) -> AsyncIterator[str]:
-    """A file that ends early is not kept as a whole one; the rest of it may be fetched."""
+    """A file that ends early is not kept as a whole one; the rest of it may be fetched. Events that end early are no answer."""
     whole = await call.result()
+    in_events = [each.route for each in call.server.paid if each.events]
+    if in_events:
+        call.server.fail(in_events[0], Fault(events=1, clean=True))
+        problem = await _passes_for(call, whole, "ended")
+        if problem:
+            yield f"an answer in events that ends after the first {problem}"
+        return
     route = _file_route(call, whole)
     faults = {"ends early": Fault(size=16), "is shorter than its Content-Length": Fault(promise=1000)}
     for name, fault in faults.items():
@@ -158,7 +165,7 @@ TABLE: tuple[CheckRow, ...] = (
         live(_cut),
         Check(
             "file-cut",
-            "an output file that ends early is an error",
+            "an output file, or an answer in events, that ends early is an error",
             "take outputs in by context.download or context.receive: they compare with the declared length",
         ),
     ),

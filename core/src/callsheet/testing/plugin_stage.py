@@ -12,6 +12,7 @@ def test_the_seed_is_sent():
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -94,6 +95,8 @@ class PluginStage:
     ) -> AsyncIterator[Client]:
         """A client of a project in this folder which reaches the base URL and never sleeps; `more` goes to `Client.open`.
 
+        The base URL is reached even where an environment variable names another one for the provider.
+
         `secrets` are values by name, or what looks them up: a `FakeSecrets` counts who asks. Without `settings` each call is one attempt, so that a test sees what that leads to.
         """
         folder.mkdir(exist_ok=True)
@@ -101,9 +104,15 @@ class PluginStage:
         reached = {self.provider: ProviderSettings(base_url=base_url)}
         wanted = replace(wanted, providers={**reached, **wanted.providers})
         known = MappingSecrets(secrets or {}) if secrets is None or isinstance(secrets, Mapping) else secrets
-        given = {"sleep": FakeClock().sleep, "secrets": known, **more}
+        given = {"sleep": FakeClock().sleep, "secrets": known, "environ": self._environ(), **more}
         async with await Client.open(Project.at(folder), wanted, **given) as client:
             yield client
+
+    def _environ(self) -> dict[str, str]:
+        """The environment without the variable that would send the calls to another place than the test's."""
+        manifest = self._subject.plugin.manifest
+        moved = manifest.provider.origin_env if manifest is not None and manifest.provider is not None else ""
+        return {name: value for name, value in os.environ.items() if name != moved}
 
     def context(self, client: Client, job: Job, key: str = "k" * 64, **changes: Any) -> JobContext:
         """The services of one call of a job, as the engine hands them to a handler; `changes` are fields to exchange."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -25,6 +25,7 @@ from callsheet.testing.subject import CheckRow, Subject
 __all__ = ["TABLE", "request_digests"]
 
 _REFUSALS = (ErrorKind.CAPABILITY_UNSUPPORTED, ErrorKind.INVALID_REQUEST)
+_AMOUNTS = frozenset({"duration", "fps", "temperature"})
 _UNKNOWN_OPTION = "callsheet_conformance_option"
 _TWO_MEANINGS = frozenset({"audio"})
 """Capabilities that say what a model makes, and attributes that say what it is given."""
@@ -78,7 +79,8 @@ def _changes(bound: BoundHandler, job: Job, before: tuple[object, ...]) -> Itera
     options = {"nested": {"list": [1, 2]}}
     more: dict[str, Any] = {"output_schema": deep} if bound.info.operation is Operation.TEXT_GENERATE else {}
     kept = copy.deepcopy((deep, options))
-    _prepare(bound, Job(job.id, job.ref, job.model, job.operation, replace(job.inputs, **more), options))
+    for changes in ({}, more) if more else ({},):  # who takes no schema refuses it before it reads the options
+        _prepare(bound, Job(job.id, job.ref, job.model, job.operation, replace(job.inputs, **changes), options))
     if (deep, options) != kept:
         yield Finding(str(bound.ref), "prepare changes the output_schema or the options that it was given")
 
@@ -105,9 +107,8 @@ def check_determinism(subject: Subject) -> Iterator[Finding]:
     there = run_child("request_digests", (subject.name, dict(subject.samples)), hash_seed=7)
     for model, given in here.items():
         if given != there.get(model):
-            yield Finding(
-                model, "prepare gives another request for the same job in another process (an order of a set?)"
-            )
+            what = "prepare gives another request for the same job in another process (an order of a set?)"
+            yield Finding(model, what)
 
 
 def request_digests(subject: Subject) -> dict[str, str]:
@@ -136,9 +137,22 @@ def check_attributes(subject: Subject) -> Iterator[Finding]:
             plain = _told(subject, bound, {} if instead else beside)
             only = told.pop() if len(told) == 1 else None
             if only and plain and only[1] == plain[1] and (instead or only == plain):
-                yield Finding(
-                    str(bound.ref), f"{name} is left out in silence: it changes neither the body nor the warnings"
-                )
+                what = f"{name} is left out in silence: it changes neither the body nor the warnings"
+                yield Finding(str(bound.ref), what)
+            elif name in _AMOUNTS:
+                yield from _confused(subject, bound, name, values)
+
+
+def _confused(subject: Subject, bound: BoundHandler, name: str, values: Sequence[object]) -> Iterator[Finding]:
+    """Two amounts that become one, and neither is warned of: the nearest was taken in silence."""
+    seen: dict[str, object] = {}
+    plain = _told(subject, bound, {})
+    for value in values:
+        told = _told(subject, bound, {name: value})
+        if told is None or plain is None or told[1] > plain[1]:
+            continue  # refused, or warned of
+        if seen.setdefault(told[0], value) is not value:
+            yield Finding(str(bound.ref), f"{name} {value} becomes what {seen[told[0]]} becomes, without a warning")
 
 
 def check_options(subject: Subject) -> Iterator[Finding]:
@@ -232,7 +246,8 @@ def check_files(subject: Subject) -> Iterator[Finding]:
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises
                 yield Finding(str(bound.ref), f"{name}: prepare raises {type(error).__name__}: {error}")
                 continue
-            if not any(True for _ in files_in(request.body)):
+            others = subject.request(bound, **beside).body if beside else {}
+            if sum(1 for _ in files_in(request.body)) <= sum(1 for _ in files_in(others)):
                 yield Finding(str(bound.ref), f"{name}: the file is not in the body, and the job not refused")
     if not looked:
         raise NotApplicableError("none of its operations takes a file that could be left out")

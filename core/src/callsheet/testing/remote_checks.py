@@ -12,14 +12,17 @@ from callsheet.jobs import AbortOutcome, Receipt, RemoteState, RemoteStatus
 from callsheet.testing.answer_checks import broken_promise
 from callsheet.testing.exchange import Fault
 from callsheet.testing.live_stage import LiveCall, ProblemError, caught, fingerprint, live, said_by
+from callsheet.testing.refusal_checks import unread
 from callsheet.testing.report import Check, NotApplicableError
 from callsheet.testing.subject import CheckRow
 
 __all__ = ["TABLE"]
 
 _NO_JOBS = "no handler has remote jobs"
-_NO_ABORT = "no handler has `abort`"
-_NO_FIND = "no handler has `find`"
+_NO_ABORT = "no handler has `abort`: Ctrl-C stops nothing at the vendor, and a job that nobody waits for is paid"
+_NO_FIND = "no handler has `find`: whether a call was paid whose answer was lost is put to the user"
+_AGES = (0, 1, 2)
+"""After how many polls jobs are aborted: queued, just begun, under way."""
 _LATER = 7200.0
 """Seconds after which whoever lists jobs cannot say that one may still be on its way."""
 
@@ -126,6 +129,9 @@ async def _failed(call: LiveCall) -> AsyncIterator[str]:
         yield "a job that failed is told as succeeded (the counterpart lets jobs fail while `failing` is True)"
     elif status.state is RemoteState.FAILED and not status.error:
         yield "a job that failed has no reason: put the vendor's words into RemoteStatus.error"
+    told = error or (status.error if status.state is RemoteState.FAILED else None)
+    if told and unread(call.server.journal, str(told)):
+        yield f"a job that failed is told as {str(told)!r}, without the vendor's {unread(call.server.journal, '')!r}"
 
 
 async def _again(call: LiveCall) -> AsyncIterator[str]:
@@ -141,28 +147,46 @@ async def _again(call: LiveCall) -> AsyncIterator[str]:
         yield f"after collecting again there are {len(call.server.paid)} paid requests"
 
 
+def _need(call: LiveCall, port: type, why: str) -> None:
+    if not isinstance(call.handler, port):
+        raise NotApplicableError(why)
+
+
 async def _stops(call: LiveCall) -> AsyncIterator[str]:
-    """An abort reaches the vendor, says so, and the next poll knows."""
+    """An abort reaches the vendor, says so, and the next poll knows: in each state that a running job goes through."""
+    _need(call, AbortsRemoteJobs, _NO_ABORT)
     call.server.endless = True
-    receipt = await call.receipt()
-    await call.handler.poll(receipt, call.context())
-    if not call.server.running:
-        raise ProblemError("the counterpart has nothing in `running` while a job runs")
-    outcome = await call.handler.abort(receipt, call.context())
-    if outcome is AbortOutcome.CLIENT_SIDE_ONLY:
-        raise NotApplicableError("the vendor cannot stop a job: abort says client_side_only")
+    for polls in _AGES:
+        receipt = await call.receipt(call.context(f"aborted after {polls}"))
+        states = [(await call.handler.poll(receipt, call.context())).state for _ in range(polls)]
+        if not call.server.running:
+            raise ProblemError("the counterpart has nothing in `running` while a job runs")
+        outcome = await call.handler.abort(receipt, call.context())
+        if outcome is AbortOutcome.CLIENT_SIDE_ONLY:
+            raise NotApplicableError("the vendor cannot stop a job: abort says client_side_only")
+        asked = f"{polls} polls (the last says {states[-1]})" if states else "no poll"
+        problem = await _unlike(call, receipt, outcome)
+        if problem:
+            yield f"after {asked}: {problem}"
+            return
+
+
+async def _unlike(call: LiveCall, receipt: Receipt, outcome: AbortOutcome) -> str:
+    """Where what an abort says is not what became of the job."""
     if call.server.running:
-        yield f"after abort (which says {outcome}) the job still runs at the vendor"
-    elif outcome is not AbortOutcome.STOPPED:
-        yield f"abort stopped the job, and says {outcome}"
+        return f"after abort (which says {outcome}) the job still runs at the vendor"
+    if outcome is not AbortOutcome.STOPPED:
+        return f"abort stopped the job, and says {outcome}"
     status, error = await caught(call.ended(receipt))
-    cancelled = error is not None and isinstance(error, ProviderError) and error.kind is ErrorKind.CANCELLED
+    cancelled = isinstance(error, ProviderError) and error.kind is ErrorKind.CANCELLED
     if not cancelled and (status is None or status.state is not RemoteState.CANCELLED):
-        yield f"a poll after abort says {said_by(error) if error else status.state}, and not cancelled"
+        return f"a poll after abort says {said_by(error) if error else status.state}, and not cancelled"
+    return ""
 
 
 async def _finished(call: LiveCall) -> AsyncIterator[str]:
     """What is over cannot be stopped: it was paid for, and can be collected."""
+    _need(call, AbortsRemoteJobs, _NO_ABORT)
     receipt = await call.receipt()
     await call.ended(receipt)
     outcome = await call.handler.abort(receipt, call.context())
@@ -175,6 +199,7 @@ async def _finished(call: LiveCall) -> AsyncIterator[str]:
 
 async def _nobody(call: LiveCall) -> AsyncIterator[str]:
     """The abort of an unknown job stops nothing, and says nothing else than that."""
+    _need(call, AbortsRemoteJobs, _NO_ABORT)
     receipt = _unknown(await call.receipt())
     outcome, error = await caught(call.handler.abort(receipt, call.context()))
     if error is not None and not isinstance(error, ProviderError):
@@ -200,6 +225,7 @@ async def _reply_lost(call: LiveCall) -> AsyncIterator[str]:
 
 async def _found(call: LiveCall) -> AsyncIterator[str]:
     """The job whose receipt was lost is found by its call, beside another one that is alike."""
+    _need(call, FindsJobs, _NO_FIND)
     earlier = await call.receipt(call.context("earlier"))
     context = call.context("lost", taken=_Taken(earlier.job_id))
     since = context.clock()
@@ -224,6 +250,7 @@ async def _found(call: LiveCall) -> AsyncIterator[str]:
 
 async def _absent(call: LiveCall) -> AsyncIterator[str]:
     """Nothing was sent for this call: None, or an error that leaves it open; never a job of somebody else."""
+    _need(call, FindsJobs, _NO_FIND)
     earlier = await call.receipt(call.context("earlier"))
     context = call.context("absent", taken=_Taken(earlier.job_id))
     now = context.clock()
@@ -302,15 +329,15 @@ TABLE: tuple[CheckRow, ...] = (
         ),
     ),
     (
-        live(_stops, AbortsRemoteJobs, why=_NO_ABORT),
+        live(_stops, RemoteJobs, why=_NO_JOBS),
         Check(
             "abort-stops",
             "abort stops the job at the vendor, and says `stopped`",
-            "send the vendor's cancel request, and read from its answer what the job now is",
+            "send the vendor's cancel request, and read from its answer what the job now is; ask once more if it stops later",
         ),
     ),
     (
-        live(_finished, AbortsRemoteJobs, why=_NO_ABORT),
+        live(_finished, RemoteJobs, why=_NO_JOBS),
         Check(
             "abort-finished",
             "abort of a job that is over says `already_finished`",
@@ -318,7 +345,7 @@ TABLE: tuple[CheckRow, ...] = (
         ),
     ),
     (
-        live(_nobody, AbortsRemoteJobs, why=_NO_ABORT),
+        live(_nobody, RemoteJobs, why=_NO_JOBS),
         Check(
             "abort-unknown",
             "abort of an unknown job stops nothing and says no more than that",
@@ -334,15 +361,16 @@ TABLE: tuple[CheckRow, ...] = (
         ),
     ),
     (
-        live(_found, FindsJobs, why=_NO_FIND),
+        live(_found, RemoteJobs, why=_NO_JOBS),
         Check(
             "find-lost",
             "find gives the job of a call whose answer was lost, and of no other call",
-            "look it up by context.key (or by its input), newer than `since`, and leave out what context.taken has",
+            "look it up by context.key: the newest that context.taken has not, and minutes older than `since` at most"
+            " (JsonApi.found does)",
         ),
     ),
     (
-        live(_absent, FindsJobs, why=_NO_FIND),
+        live(_absent, RemoteJobs, why=_NO_JOBS),
         Check(
             "find-absent",
             "find gives None for a call of which nothing was sent",

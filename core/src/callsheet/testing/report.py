@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Check", "CheckStatus", "Examined", "Finding", "NotApplicableError", "Outcome", "Report", "Tier"]
+__all__ = [
+    "Check",
+    "CheckStatus",
+    "Examined",
+    "Finding",
+    "NotApplicableError",
+    "Outcome",
+    "Report",
+    "Tier",
+    "causes",
+    "follows",
+]
 
 SHOWN = 8
+_PORT = re.compile(r"127\.0\.0\.1:\d+")
+"""Each server has another: what is wrong does not depend on it."""
+_BROKEN = "mend what breaks: the check could not look at what it is for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +41,22 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: where (a model, a file, a method) and what."""
+    """One thing that is wrong: where (a model, a file, a method) and what.
+
+    `breaks` is what kept the check from looking at all: an error in the words of `problem`.
+    """
 
     where: str
     problem: str
+    breaks: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}" if self.where else self.problem
+
+    @property
+    def cause(self) -> str:
+        """What is equal for findings that one cause has."""
+        return _PORT.sub("127.0.0.1", self.breaks or self.problem)
 
 
 class CheckStatus(StrEnum):
@@ -79,10 +104,16 @@ class Outcome:
         head = f"{self.status:14} {self.check.id}: {self.check.holds}"
         if not self.findings:
             return f"{head} ({self.reason})" if self.reason else head
-        lines = [head, *(f"  - {finding}" for finding in self.findings[:SHOWN])]
-        if len(self.findings) > SHOWN:
-            lines.append(f"  - and {len(self.findings) - SHOWN} more")
-        return "\n".join([*lines, f"  repair: {self.check.repair}"])
+        told = {(each.cause if each.breaks else str(each)): str(each) for each in reversed(self.findings)}
+        lines = [head, *(f"  - {finding}" for finding in [*reversed(told.values())][:SHOWN])]
+        if len(told) > SHOWN:
+            lines.append(f"  - and {len(told) - SHOWN} more")
+        return "\n".join([*lines, f"  repair: {self.repair}"])
+
+    @property
+    def repair(self) -> str:
+        """What to do: how the check is passed means nothing while it cannot look."""
+        return _BROKEN if self.findings and all(each.breaks for each in self.findings) else self.check.repair
 
     def as_json(self) -> dict[str, object]:
         """The outcome as JSON data."""
@@ -92,8 +123,30 @@ class Outcome:
             "holds": self.check.holds,
             "findings": [{"where": each.where, "problem": each.problem} for each in self.findings],
             "reason": self.reason,
-            "repair": self.check.repair,
+            "repair": self.repair,
         }
+
+
+def causes(outcome: Outcome) -> frozenset[str]:
+    """What is wrong, whatever model or check found it."""
+    return frozenset(finding.cause for finding in outcome.findings)
+
+
+def follows(outcome: Outcome, earlier: Iterable[Outcome]) -> Outcome | None:
+    """The first of these outcomes that tells all that is wrong here; an error that broke one check is known in others."""
+    wrong = causes(outcome)
+    for other in earlier if wrong else ():
+        errors = [finding.cause for finding in other.findings if finding.breaks]
+        if all(cause in causes(other) or any(error in cause for error in errors) for cause in wrong):
+            return other
+    return None
+
+
+def _with_followers(text: str, ids: list[str]) -> str:
+    if not ids:
+        return text
+    number = "one more check fails" if len(ids) == 1 else f"{len(ids)} more checks fail"
+    return f"{text}\n  and {number} for the same reason: {', '.join(ids)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +215,7 @@ class Report:
     @property
     def summary(self) -> str:
         """What is worth a person's look: what failed, what is refused, why others do not apply, numbers, and the tier."""
-        told = [each.text for each in self.outcomes if each.status in (CheckStatus.FAILED, CheckStatus.REFUSED)]
+        told = [*self._failures, *(each.text for each in self.outcomes if each.status is CheckStatus.REFUSED)]
         reasons: dict[str, list[str]] = {}
         for each in self.outcomes:
             if each.status is CheckStatus.NOT_APPLICABLE:
@@ -170,6 +223,19 @@ class Report:
         idle = [f"not applicable, because {reason}: {', '.join(ids)}" for reason, ids in reasons.items()]
         numbers = ", ".join(f"{number} {status.replace('_', ' ')}" for status, number in self._numbers.items())
         return "\n".join([*told, *idle, f"{len(self.outcomes)} checks: {numbers}", self._verdict])
+
+    @property
+    def _failures(self) -> list[str]:
+        """The failed checks; those that fail for what another one has told are named beside it."""
+        followers: dict[str, list[str]] = {}
+        shown: list[Outcome] = []
+        for each in self.failed:
+            first = follows(each, shown)
+            if first is None:
+                shown.append(each)
+            else:
+                followers.setdefault(first.check.id, []).append(each.check.id)
+        return [_with_followers(each.text, followers.get(each.check.id, [])) for each in shown]
 
     @property
     def _verdict(self) -> str:
@@ -184,7 +250,7 @@ class Report:
         """Raises AssertionError with every finding and its repair."""
         if self.failed:
             number = f"{len(self.failed)} of {len(self.outcomes)} conformance checks"
-            told = "\n".join(outcome.text for outcome in self.failed)
+            told = "\n".join(self._failures)
             raise AssertionError(f"{self.plugin} fails {number}:\n{told}")
 
     def as_json(self) -> dict[str, object]:

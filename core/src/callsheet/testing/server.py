@@ -23,6 +23,7 @@ import re
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from email.utils import formatdate
 from types import TracebackType
@@ -53,7 +54,7 @@ class LoopbackServer:
     (to check a key first) and `usual_headers`. `prefix` is the path of the base URL.
 
     A plugin's counterpart, named by `loopback` in its plugin.toml, can be made with the `key` that it accepts; the conformance
-    checks read `paid` and `running`, and set `endless` and `failing`.
+    checks read `paid`, `running` and `wait_header`, and set `endless` and `failing`.
     """
 
     prefix = ""
@@ -61,6 +62,8 @@ class LoopbackServer:
     """While it is True, remote jobs stay running until they are cancelled: for a server with jobs to honour."""
     failing = False
     """While it is True, remote jobs end as failed, and the last call of each batch is refused: for it to honour, too."""
+    wait_header = "retry-after"
+    """The header in which the vendor says how long to wait: any other than Retry-After has milliseconds, as `JsonApi` reads it."""
 
     def __init__(self, *, judge: Judge | None = None) -> None:
         self.judge = judge
@@ -256,8 +259,10 @@ class LoopbackServer:
 
     def _record(self, request: Exchange, reply: Reply | None, fault: Fault) -> None:
         if reply is not None:
-            told = None if isinstance(reply.body, bytes | Pieces) else reply.body
-            request = replace(request, status=reply.status, reply=told)
+            # a copy: a server may answer with what it goes on changing
+            told = None if isinstance(reply.body, bytes | Pieces) else deepcopy(reply.body)
+            events = isinstance(reply.body, Pieces) and reply.body.media_type == "text/event-stream"
+            request = replace(request, status=reply.status, reply=told, events=events)
         self.journal.append(request)
         if self.judge is not None:
             self.problems.extend(self.judge(replace(request, reply=None) if fault.status else request))

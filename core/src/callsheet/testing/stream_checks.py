@@ -10,6 +10,7 @@ from callsheet.errors import ProviderError, Sent
 from callsheet.handler import Streams
 from callsheet.jobs import Job, ProviderRequest, Receipt
 from callsheet.registry import BoundHandler
+from callsheet.reply_errors import kind_of_status, sent_of_status
 from callsheet.streams import StreamEvent, StreamFinished
 from callsheet.testing.exchange import Fault, Pieces, Reply
 from callsheet.testing.report import Check, Finding, NotApplicableError
@@ -89,6 +90,7 @@ async def _endings(streaming: _Streaming, sample: bytes) -> list[str]:
     if half:
         faults["a stream that is cut before its last event"] = (_stream(half), cut)
         faults["a stream without its last event"] = (_stream(half), None)
+    problems += await _refused(streaming)
     for name, (reply, fault) in faults.items():
         events, error = await streaming.all(reply, fault)
         problems += [f"{name}: {what}" for what in _unless_error(events, error)]
@@ -101,6 +103,18 @@ async def _endings(streaming: _Streaming, sample: bytes) -> list[str]:
             problems.append(f"the whole sample: raises {type(error).__name__}: {error}")
         elif ends != [len(events) - 1]:
             problems.append("the whole sample: StreamFinished is not the last event, once")
+    return problems
+
+
+async def _refused(streaming: _Streaming) -> list[str]:
+    """A refusal is told as that of a plain call."""
+    problems = []
+    for status in (401, 429):
+        events, error = await streaming.all(Reply(status, SCRIPTED))
+        kind, sent = kind_of_status(status), sent_of_status(status)
+        if not isinstance(error, ProviderError) or (error.kind, error.sent) != (kind, sent):
+            told = f"raises {type(error).__name__}" if error is not None else f"gives {len(events)} events"
+            problems.append(f"the status {status}: {told}, and not {kind} (sent: {sent})")
     return problems
 
 

@@ -17,7 +17,7 @@ from callsheet.plugin_host import PluginHost
 from callsheet.plugin_manifest import model_row
 from callsheet.registry import BoundHandler, Registry
 from callsheet.testing.child import loaded_by_import
-from callsheet.testing.report import Check, Finding, NotApplicableError
+from callsheet.testing.report import Check, Finding, NotApplicableError, Outcome
 from callsheet.testing.samples import Samples, sample_job
 from callsheet.testing.server import LoopbackServer
 
@@ -34,6 +34,8 @@ class Subject:
     refuse: Mapping[str, str] = field(default_factory=dict)
     observed: list[Any] | None = None
     """What came of the faulty replies: many checks look at it."""
+    told: list[Outcome] = field(default_factory=list)
+    """The failures that tests of a class have shown: what follows from one of them is told in a line."""
     exercised: set[str] = field(default_factory=set)
     """The operations that gave a result against the plugin's counterpart: live checks add to it, and the tier is from it."""
 

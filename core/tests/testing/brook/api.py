@@ -19,7 +19,9 @@ async def ask(context, method, path, lost=False, **more):
     if reply.status >= 400:
         gone = lost and reply.status == 404
         kind, sent = (ErrorKind.JOB_LOST, Sent.UNKNOWN) if gone else (None, None)
-        raise reply_error(reply, "the brook says no", kind=kind, sent=sent, ref=str(context.job.ref))
+        raise reply_error(
+            reply, f"the brook says {reply.body.decode()}", kind=kind, sent=sent, ref=str(context.job.ref)
+        )
     return reply.json()
 
 

@@ -32,8 +32,11 @@ class Pictures:
         wanted = job.inputs
         if wanted.mask:
             raise CapabilityUnsupportedError(f"{job.ref} takes no mask", ref=str(job.ref))
-        body = {"prompt": wanted.prompt, "n": wanted.count, "images": list(wanted.images or ()), **job.options}
-        expected = Expected("blob", "image/png", count=wanted.count)
+        size = wanted.size or "64x48"
+        body = {"prompt": wanted.prompt, "n": wanted.count, "images": list(wanted.images or ()), "size": size}
+        body |= job.options
+        width, height = map(int, size.split("x"))
+        expected = Expected("blob", "image/png", count=wanted.count, width=width, height=height)
         return ProviderRequest(job.ref, job.operation, body, (expected,), {"image": float(wanted.count)})
 
     async def submit(self, request, context):

@@ -1,11 +1,10 @@
 """The made-up vendor itself."""
 
 import json
+import struct
 
 from callsheet.plugin import ServerSentEvent
 from callsheet.testing import LoopbackServer, Reply, event_stream, file_reply
-
-_PNG = b"\x89PNG\r\n\x1a\n" + bytes(50)
 
 
 class BrookServer(LoopbackServer):
@@ -77,7 +76,7 @@ class BrookServer(LoopbackServer):
         if job["state"] == "failed":
             told["error"] = "the brook is dry"
         elif job["state"] == "done" and name.startswith("picture"):
-            told["files"] = [f"/made/{number}" for number in range(job["asked"]["n"])]
+            told["files"] = [f"/made/{job['asked']['size']}-{number}" for number in range(job["asked"]["n"])]
         elif job["state"] == "done":
             lines = [{**self.answered(line["body"]), "id": line["id"]} for line in job["asked"]["lines"]]
             if self.failing:
@@ -93,5 +92,7 @@ class BrookServer(LoopbackServer):
         return {"state": job["state"]}
 
     def fetched(self, request):
-        """A picture that is different for each number."""
-        return file_reply(request, _PNG + request.params["number"].encode(), "image/png")
+        """A picture of the asked size that is different for each number."""
+        size, _, number = request.params["number"].partition("-")
+        head = struct.pack(">8sI4s2I", b"\x89PNG\r\n\x1a\n", 13, b"IHDR", *map(int, size.split("x")))
+        return file_reply(request, head + bytes(30) + number.encode(), "image/png")

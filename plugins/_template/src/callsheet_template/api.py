@@ -14,4 +14,8 @@ API = JsonApi(
     code="error.code",
     # what a code says beyond its status
     kinds={"no_credit": ErrorKind.QUOTA_EXCEEDED, "unsafe_prompt": ErrorKind.CONTENT_REJECTED},
+    # [job]
+    # seconds that the vendor wants to pass between two questions about a job
+    poll_after=1.0,
+    # [/job]
 )

@@ -43,9 +43,7 @@ class Jobs:
         assert isinstance(inputs, SoundInputs)
         draft = Draft(job, {"model": job.ref.model}, ours=("model", "seconds", "reference"))
         draft.put("prompt", inputs.prompt)
-        seconds = min(inputs.duration or USUAL, draft.number("longest", 30))
-        if inputs.duration not in (None, seconds):
-            draft.adjusted("duration", inputs.duration, seconds)
+        seconds = draft.nearest("duration", 0, draft.number("longest", 30), USUAL)
         draft.put("seconds", seconds)
         draft.put("seed", inputs.seed)
         if inputs.format != "wav":
@@ -72,14 +70,12 @@ class Jobs:
 
     async def abort(self, receipt: Receipt, context: JobContext) -> AbortOutcome:
         """Stop the job, so that it costs no more."""
-        return API.outcome(await API.ask(context, _path(receipt), method="DELETE"), STATES)
+        return await API.abort(context, _path(receipt), STATES, again=_path(receipt))
 
     async def find(self, request: ProviderRequest, since: float, context: JobContext) -> Receipt | None:
         """The job whose receipt was lost in a crash; None only where there is surely none."""
-        found = await API.send(context, "GET", "/jobs", query={"reference": context.key})
-        if found.get("jobs") == []:
-            return None
-        return context.receipt(request, API.text(found, "jobs.0.id", context, sent=Sent.UNKNOWN))
+        listed = await API.send(context, "GET", "/jobs", query={"reference": context.key})
+        return await API.found(listed, "jobs", request, since, context, made_at="created")
 
 
 def _path(receipt: Receipt) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # [job]
 import io
+import time
 import wave
 from typing import Any
 
@@ -56,7 +57,7 @@ class TemplateServer(LoopbackServer):
 
     def _submitted(self, request: Exchange) -> Reply:
         name = f"job-{len(self.jobs) + 1}"
-        self.jobs[name] = {"id": name, "status": "queued", "asked": request.json}
+        self.jobs[name] = {"id": name, "status": "queued", "created": time.time(), "asked": request.json}
         return Reply(201, self.jobs[name])
 
     def _found(self, request: Exchange) -> object:

@@ -35,11 +35,14 @@ FILES_LIVE = 24 * 3600.0
 _FINAL = ("succeeded", "failed", "canceled", "aborted")
 _MADE: Mapping[str, bytes] = {
     "audio/mpeg": (b"\xff\xfb\x90\x64" + bytes(413)) * 4,
+    "audio/wav": b"RIFF" + (636).to_bytes(4, "little") + b"WAVEfmt " + bytes(628),
     "image/jpeg": b"\xff\xd8\xff\xe0" + bytes(600),
+    "image/png": b"\x89PNG\r\n\x1a\n" + bytes(600),
     "image/webp": b"RIFF" + (600).to_bytes(4, "little") + b"WEBPVP8L" + bytes(588),
     "video/mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(600),
 }
 """Enough of a file for its type to be told."""
+_FORMATS = {"wav": "audio/wav", "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 @dataclass(frozen=True)
@@ -313,6 +316,7 @@ def _usual(model: str, asked: Mapping[str, object]) -> Script:
     media_type, several, _ = row["output"].partition("[]")
     if media_type == "text/plain":
         return Script(["The mountain ", "breathes out. ", "Ash falls."], streams=True)
+    media_type = _FORMATS.get(str(asked.get(row["inputs"].get("format", ""))), media_type)
     number = asked.get(row["inputs"].get("count", ""), 1)
     made = [Delivery(_MADE[media_type] + bytes([each]), media_type) for each in range(int(str(number)))]
     return Script(made if several else made[0])

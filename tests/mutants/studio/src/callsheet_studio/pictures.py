@@ -33,9 +33,11 @@ class Pictures:
         draft.put("prompt", inputs.prompt)
         draft.put("number", inputs.count)
         draft.put("references", inputs.images)
-        draft.refuse(("negative_prompt", "aspect_ratio", "size", "resolution", "seed", "format"))
+        draft.put("size", inputs.size)
+        draft.refuse(("negative_prompt", "aspect_ratio", "resolution", "seed", "format"))
         draft.options()
-        expected = Expected("blob", "image/png", count=inputs.count)
+        width, _, height = (inputs.size or "64x64").partition("x")
+        expected = Expected("blob", "image/png", count=inputs.count, width=int(width), height=int(height))
         return draft.request(expected, units={"image": inputs.count})
 
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:

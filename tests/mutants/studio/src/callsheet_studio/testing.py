@@ -22,7 +22,7 @@ class StudioServer(LoopbackServer):
         self.batches: dict[str, dict[str, Any]] = {}
         self.route("POST", "/chat", "chat", paid=True)(self._chatted)
         self.route("POST", "/pictures", "picture", paid=True)(self._painted)
-        self.route("GET", "/pictures/{shade}", "file")(self._picture)
+        self.route("GET", "/pictures/{shade}/{size}", "file")(self._picture)
         self.route("POST", "/vectors", "embed", paid=True)(self._embedded)
         self.route("POST", "/files", "upload")(self._uploaded)
         self.route("POST", "/batches", "batch", paid=True)(self._begun)
@@ -54,10 +54,13 @@ class StudioServer(LoopbackServer):
         return event_stream([ServerSentEvent(json.dumps(each)) for each in (*pieces, last)])
 
     def _painted(self, request: Exchange) -> object:
-        return {"pictures": [{"url": f"{self.origin}/pictures/{9 - shade}"} for shade in range(request.json["number"])]}
+        size = request.json.get("size", "64x64")
+        shades = range(1, request.json["number"] + 1)
+        return {"pictures": [{"url": f"{self.origin}/pictures/{9 - shade}/{size}"} for shade in shades]}
 
     def _picture(self, request: Exchange) -> Reply:
-        return Reply(200, _png(int(request.params["shade"])), {"content-type": "image/png"})
+        picture = _png(int(request.params["shade"]), request.params["size"])
+        return Reply(200, picture, {"content-type": "image/png"})
 
     def _embedded(self, request: Exchange) -> object:
         made = [{"index": at, "vector": [len(text), text.count("a")]} for at, text in enumerate(request.json["texts"])]
@@ -106,9 +109,13 @@ def _said(asked: dict[str, Any]) -> dict[str, Any]:
     return {"text": text, "usage": {"input_tokens": len(last.split()), "output_tokens": len(text.split())}}
 
 
-def _png(shade: int) -> bytes:
-    """One pixel."""
-    head, data = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0), zlib.compress(bytes([0, shade]))
+def _png(shade: int, size: str) -> bytes:
+    """A picture of one grey (PNG specification, 11.2)."""
+    width, height = (int(each) for each in size.split("x"))
+    head, data = (
+        struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0),
+        zlib.compress(bytes([0] + [shade] * width) * height),
+    )
     parts = ((b"IHDR", head), (b"IDAT", data), (b"IEND", b""))
     written = [
         struct.pack(">I", len(each)) + name + each + struct.pack(">I", zlib.crc32(name + each)) for name, each in parts
