@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from callsheet.errors import ConfigError
 from callsheet.isolation import SecretsAtHome, run_apart
-from callsheet.secrets import ChainSecrets, EnvSecrets, MappingSecrets, Redactor, Secret, SecretScope
+from callsheet.secrets import _SHAPES, ChainSecrets, EnvSecrets, MappingSecrets, Redactor, Secret, SecretScope, _masked
 
 PLANTED = 's3cr/et+k€y:"q" &%\\7x'
 ALPHABET = st.text(st.characters(codec="utf-8", min_codepoint=33, exclude_categories=["Cs"]), min_size=8, max_size=40)
@@ -151,6 +151,32 @@ def test_prose_is_left_as_it_is(prose: str) -> None:
 
 
 @settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["AKIA" + "A1" * 8, "AIza" + "b" * 35, "eyJ", "ghp", "sk", "x", "9f86d081", " ", "-", "_", "."])
+    )
+)
+def test_a_text_without_signs_is_looked_at_for_less_and_gives_the_same(parts):
+    """What is left out there are shapes that need a sign."""
+    text = "".join(parts)
+    everything = text
+    for shape in _SHAPES:
+        for pattern in shape.patterns:
+            everything = pattern.sub(_masked, everything)
+    assert Redactor().text(text) == everything
+
+
+def test_what_was_clean_is_looked_at_again_when_a_secret_is_added():
+    """Clean texts are remembered; not beyond the next secret, as values and as names."""
+    redactor = Redactor()
+    body = {"hidden-name": "hidden-value", "n": 1, "deep": [{"password": "hidden-word"}]}
+    for _ in range(2):
+        assert redactor.value(body) == {**body, "deep": [{"password": "[redacted]"}]}
+    redactor.add(Secret("hidden-name"))
+    redactor.add(Secret("hidden-value"))
+    assert redactor.value(body) == {"[redacted]": "[redacted]", "n": 1, "deep": [{"password": "[redacted]"}]}
+
+
 @given(st.text())
 def test_redaction_is_stable(text: str) -> None:
     """Redacting twice is redacting once."""

@@ -206,9 +206,9 @@ class RateGate:
 
         There is room for each. So a limit that is hardly one costs hardly a write, and a tight one is shared call by call.
         """
-        room = len(self._line.waiting) if self.width is None else int(self.width) - self.under_way - self._coming - 1
-        party, ahead = [tokens * of_tokens], 0.0
-        for behind in self._line.waiting[: max(room, 0)]:
+        party, ahead, line = [tokens * of_tokens], 0.0, self._line.waiting
+        room = len(line) if self.width is None else int(self.width) - self.under_way - self._coming - 1
+        for behind in line[: max(room, 0)]:
             ahead += max(seconds, party[-1])
             if ahead > TOGETHER:
                 break
@@ -255,7 +255,8 @@ class _Line:
     @property
     def waiting(self) -> list[float]:
         """The tokens of those who wait, in order."""
-        return [tokens for _, tokens, turn in sorted(self._waiting, key=itemgetter(0)) if not turn.done()]
+        line = sorted(self._waiting, key=itemgetter(0)) if len(self._waiting) > 1 else self._waiting
+        return [tokens for _, tokens, turn in line if not turn.done()]
 
     async def take(self, number: int, tokens: float) -> None:
         """Wait for one's turn; `leave` has to follow."""

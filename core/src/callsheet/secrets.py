@@ -118,6 +118,10 @@ _SHAPES = (
     ),
 )
 
+_WORDS = tuple(word for shape in _SHAPES for word in shape.words)
+_ALNUM_WORDS = ("akia", "aiza")
+"""What is enough where there is no other sign than letters and digits: of all shapes, only these keys have none."""
+
 
 class Secret:
     """A secret text that hides itself in repr, str, logs and pickles; `reveal()` gives it."""
@@ -216,6 +220,7 @@ class Redactor:
         self._forms: frozenset[str] = frozenset()
         self._compiled: tuple[frozenset[str] | None, re.Pattern[str]] = (None, re.compile(""))
         self._clean: set[str] = set()
+        self._open: set[str] = set()
 
     def add(self, secret: Secret) -> None:
         """Mask this secret from now on, plain, quoted, escaped, in hex and in base64. Very short ones are left alone."""
@@ -223,7 +228,7 @@ class Redactor:
         if len(value) < _SHORTEST or value in self._forms:
             return
         self._forms |= _forms_of(value)
-        self._clean = set()
+        self._clean, self._open = set(), set()
 
     def text(self, text: str) -> str:
         """The text with every secret masked."""
@@ -241,6 +246,8 @@ class Redactor:
         if _has_any(text, self._forms):
             text = self._known().sub(MASK, text)
         lowered = text.lower()
+        if not _has_any(lowered, _ALNUM_WORDS if text.isalnum() else _WORDS):
+            return text
         for shape in _SHAPES:
             if _has_any(lowered, shape.words):
                 for pattern in shape.patterns:
@@ -261,15 +268,30 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(k)): v if type(v) in _PLAIN else self._keyed(str(k), v) for k, v in value.items()}
+            return dict([self._item(str(k), v) for k, v in value.items()])
         if isinstance(value, (list, tuple)):
             return [self.value(v) for v in value]
         return value
 
-    def _keyed(self, key: str, value: object) -> object:
+    def _item(self, key: str, value: object) -> tuple[str, object]:
+        if type(value) in _PLAIN:
+            return self.text(key), value
         if not isinstance(value, str):
-            return self.value(value)
-        return MASK if len(value) >= _SHORTEST and _SECRET_KEY.fullmatch(key) else self.text(value)
+            return self.text(key), self.value(value)
+        if key in self._open or self._is_open(key):
+            return key, self.text(value)
+        is_secret = len(value) >= _SHORTEST and _SECRET_KEY.fullmatch(key)
+        return self.text(key), MASK if is_secret else self.text(value)
+
+    def _is_open(self, key: str) -> bool:
+        """True for a name that is no secret and names none; it is remembered with the other clean texts."""
+        known = self._open
+        if _SECRET_KEY.fullmatch(key) or self.text(key) != key or len(key) > _RECURS:
+            return False
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known.add(key)
+        return True
 
 
 def _has_any(text: str, words: Iterable[str]) -> bool:

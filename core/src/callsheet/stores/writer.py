@@ -164,7 +164,8 @@ class Writer:
                 for task in batch:
                     _read(turn, task)
                 return []
-            self._sync(db, durable=any(task.durable for task in batch))
+            if self._memory is None:
+                self._sync(db, durable=any(task.durable for task in batch))
             db.execute("BEGIN IMMEDIATE")
             if not _all_succeed(turn, batch):
                 db.execute("ROLLBACK")
@@ -185,7 +186,7 @@ class Writer:
 
     def _sync(self, db: sqlite3.Connection, *, durable: bool) -> None:
         """Whether the next commit waits for the disk (https://www.sqlite.org/pragma.html#pragma_synchronous)."""
-        if durable is not self._synchronous and self._memory is None:
+        if durable is not self._synchronous:
             db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._synchronous = durable
 
