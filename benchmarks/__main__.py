@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import (
+    aborts,
     blobs,
     calls,
     chain,
@@ -56,6 +57,7 @@ def _parts(*, large: bool) -> dict[str, Callable[[], Iterator[Figure]]]:
         "telemetry": telemetry.figures,
         "gates": gates.figures,
         "chain": chain.figures,
+        "aborts": aborts.figures,
         "calls": calls.figures,
         "predictions": partial(predictions.figures, large=large),
     }
