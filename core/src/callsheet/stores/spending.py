@@ -124,8 +124,8 @@ def _spent_since(turn: Turn, since: float) -> int:
     """The sums of whole quarters of an hour, and what a day that begins between two of them has of the first."""
     whole = math.ceil(since / QUARTER)
     query = (
-        "SELECT (SELECT coalesce(sum(nanos), 0) FROM spent_by_quarter WHERE quarter >= ?1) "
-        "+ (SELECT coalesce(sum(nanos), 0) FROM attempts WHERE ended >= ?2 AND ended < ?3)"
+        "SELECT (SELECT coalesce(sum(nanos), 0) FROM spent_by_quarter WHERE quarter >= ?) "
+        "+ (SELECT coalesce(sum(nanos), 0) FROM attempts WHERE ended >= ? AND ended < ?)"
     )
     return int(turn.db.execute(query, (whole, since, whole * QUARTER)).fetchone()[0])
 
