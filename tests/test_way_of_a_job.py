@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 import threading
@@ -14,6 +15,7 @@ from references.pages import read, section
 import callsheet
 
 PACKAGE = Path(callsheet.__file__).parent
+INSIDE = f"{PACKAGE}{os.sep}"  # beside it may lie callsheet_mock
 SHEET = """
 [producers.clip]
 operation = "video.generate"
@@ -39,7 +41,7 @@ class Steps:
 
     def __call__(self, frame, event, _argument) -> None:
         file = frame.f_code.co_filename
-        if event == "call" and frame.f_code.co_name != "<module>" and file.startswith(str(PACKAGE)):
+        if event == "call" and frame.f_code.co_name != "<module>" and file.startswith(INSIDE):
             module = Path(file).relative_to(PACKAGE).parts[0].removesuffix(".py")
             if self.found[-1:] != [module]:
                 self.found.append(module)
