@@ -16,6 +16,7 @@ from callsheet.policies import Policies
 from callsheet.rate_gate import Porter, RateGate
 from callsheet.registry import BoundHandler
 from callsheet.secrets import SecretScope
+from callsheet.stores.gates import Place
 from callsheet.stores.ledger import Ledger
 from callsheet.streams import StreamFinished
 
@@ -54,7 +55,7 @@ class Admissions:
         self._ledger = ledger
         self._policies = policies
         self._scope = scope
-        self._clock = clock
+        self.now = clock
         self._porter = Porter(clock, sleep, self.look, self._heed)
         self.breakers = Breakers(ledger.breakers, ledger.owner, self._porter, redact)
         self._gates: dict[str, RateGate] = {}
@@ -72,6 +73,14 @@ class Admissions:
         if not bound.simulated:
             await passage.enter()
         return passage
+
+    def at_once(self, bound: BoundHandler, request: ProviderRequest) -> Passage | None:
+        """A passage for a request that may leave now, as far as this process knows; its `place` is still to be taken.
+
+        None where something is in the way, or has to be looked at first. Who does not get the place takes a `step_back`.
+        """
+        passage = Passage(self, bound, request)
+        return passage if bound.simulated or (self._is_fresh() and passage.at_once()) else None
 
     def gate(self, rate_key: str) -> RateGate:
         """The gate of a rate key."""
@@ -99,6 +108,10 @@ class Admissions:
         await self.look()
         return await self.breakers.enter(self.target(bound), self._policies.breaker(bound.rate_key))
 
+    def trial(self, bound: BoundHandler) -> Trial:
+        """Of a call that passes while nothing fails."""
+        return Trial(self.target(bound), self._policies.breaker(bound.rate_key))
+
     def works(self, bound: BoundHandler) -> None:
         """A request that seemed to have failed was found with the provider: that was no sign against it."""
         self.breakers.works(self.target(bound))
@@ -115,7 +128,7 @@ class Admissions:
             raise copy(error) from error  # a common one would collect everybody's traceback
 
     async def _read(self) -> None:
-        now = self._clock()
+        now = self.now()
         gates, failing = await asyncio.gather(self._ledger.gates.read(), self._ledger.breakers.read())
         self.breakers.learn(failing)
         for row in gates:
@@ -124,7 +137,7 @@ class Admissions:
         self._looked = now
 
     def _is_fresh(self) -> bool:
-        return abs(self._clock() - self._looked) < LOOK_SECONDS
+        return abs(self.now() - self._looked) < LOOK_SECONDS
 
     def _heed(self, write: asyncio.Future[Any]) -> None:
         write.add_done_callback(self._written)
@@ -138,7 +151,18 @@ class Admissions:
 class Passage:
     """One request on its way to a provider. Simulated ones pass through nothing."""
 
-    __slots__ = ("_admissions", "_bound", "_entered", "_gate", "_over", "_read", "_request", "_tokens", "_trial")
+    __slots__ = (
+        "_admissions",
+        "_bound",
+        "_entered",
+        "_gate",
+        "_over",
+        "_read",
+        "_request",
+        "_tokens",
+        "_trial",
+        "place",
+    )
 
     def __init__(self, admissions: Admissions, bound: BoundHandler, request: ProviderRequest | None) -> None:
         self._admissions = admissions
@@ -147,6 +171,8 @@ class Passage:
         self._over = True
         self._read = False
         self._tokens = 0.0
+        self.place: Place | None = None
+        """What it takes of a limit; None when nothing, or when it is taken already."""
         self._entered = 0.0
         self._trial: Trial | None = None
         self._gate: RateGate | None = None
@@ -156,13 +182,33 @@ class Passage:
         gate = self._admissions.gate(self._bound.rate_key)
         trial = await self._admissions.enter(self._bound)
         try:
-            if gate.limit.tokens and self._request is not None:
-                self._tokens = expected_tokens(self._request)
+            self._expect(gate)
             self._entered = await gate.enter(self._tokens)
         except BaseException:
             await self._admissions.breakers.ended(trial, _UNSAID)
             raise
         self._trial, self._gate, self._over = trial, gate, False
+
+    def at_once(self) -> bool:
+        """Like `enter`, without a wait; False, and not entered, where that is not sure to succeed."""
+        gate = self._admissions.gate(self._bound.rate_key)
+        if not self._admissions.breakers.all_well or not gate.at_once():
+            return False
+        self._expect(gate)
+        self.place = gate.place(self._tokens)
+        self._entered = self._admissions.now()
+        self._trial, self._gate, self._over = self._admissions.trial(self._bound), gate, False
+        return True
+
+    def step_back(self) -> None:
+        """Nothing was sent."""
+        if self._gate is not None and not self._over:
+            self._over = True
+            self._gate.leave()
+
+    def _expect(self, gate: RateGate) -> None:
+        if gate.limit.tokens and self._request is not None:
+            self._tokens = expected_tokens(self._request)
 
     async def __aenter__(self) -> Passage:
         return self

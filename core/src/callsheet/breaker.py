@@ -99,10 +99,15 @@ class Breakers:
         """What the ledger says."""
         self._failing = {each.domain: each for each in failing}
 
+    @property
+    def all_well(self) -> bool:
+        """True while nothing fails: then `enter` lets every call through, as a Trial without a probe."""
+        return not self._failing
+
     async def enter(self, target: Target, policy: BreakerPolicy) -> Trial:
         """Let a call through. Raises CircuitOpenError."""
         trial = Trial(target, policy)
-        if not self._failing:
+        if self.all_well:
             return trial
         domains = await self._domains(target)
         if not any(self._failing[domain].is_open for domain in domains if domain in self._failing):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
 from decimal import Decimal
 
 from callsheet.errors import BudgetExceededError
@@ -19,23 +19,25 @@ LOOK_SECONDS = 0.5
 
 
 class Budget:
-    """The bounds of one run (its id; empty for a single call, or many at once outside of a run).
+    """The bounds of one run (its id; empty outside of one, for a single call or for `many` at once).
 
     Once a call did not fit, nothing more is granted: what is under way ends, and nothing new is paid for.
     """
 
-    def __init__(self, services: Services, policy: MoneyPolicy, run: str = "") -> None:
+    def __init__(self, services: Services, policy: MoneyPolicy, run: str = "", *, many: bool = False) -> None:
         self._services = services
         self._policy = policy
         self._run = run
+        self._many = many
         self._granted: dict[str, Decimal] = {}
+        self._held = Decimal(0)
         self._refused = ""
 
     @classmethod
-    def of(cls, services: Services, policy: MoneyPolicy, run: str = "") -> Budget | None:
+    def of(cls, services: Services, policy: MoneyPolicy, run: str = "", *, many: bool = False) -> Budget | None:
         """The budget that the policy sets; None when it sets none."""
         bounded = policy.max_run is not None or policy.max_day is not None
-        return cls(services, policy, run) if bounded else None
+        return cls(services, policy, run, many=many) if bounded else None
 
     async def reserve(self, call: PreparedCall, key: str, *, patient: bool) -> None:
         """Set the most that the call may cost aside, until an attempt of it is on record.
@@ -45,15 +47,34 @@ class Budget:
         asked = self.check(call, key)
         if asked is None:
             return
-        self._granted[key] = asked  # at once: calls outside of a run come together
-        run = None if self._policy.max_run is None or not self._run else billionths(self._policy.max_run)
-        day = None if self._policy.max_day is None else billionths(self._policy.max_day)
-        wanted = Reservation(key, self._run, billionths(asked))
-        while (room := await self._ask(wanted, run, day)).bound is not None:
+        self._grant(key, asked)  # at once: calls outside of a run come together
+        while (room := await self._services.ledger.spending.reserve(*self._wanted(key, asked))).bound is not None:
             if not (patient and room.moving):
                 raise self._refuse(call, asked, room)
             await self._services.sleep(LOOK_SECONDS)
             self._closed(call)
+
+    def ahead(self, call: PreparedCall, key: str) -> tuple[Reservation, Bounds] | None:
+        """What `reserve` would ask the ledger for, when the call by itself is within the bounds; else None.
+
+        It counts as granted: of a call that is not made after all, it is to be taken back with `give_up`. None also where
+        others would be refused for what is granted so to a call that may be paid for already.
+        """
+        shared = self._many and self._policy.max_run is not None
+        asked = None if self._refused or shared else call.cost.high
+        if asked is None or self._bound_of(asked, key) is not None:
+            return None
+        self._grant(key, asked)
+        return self._wanted(key, asked)
+
+    def give_up(self, key: str) -> None:
+        """The call with this key is not made, or asks anew."""
+        self._held -= self._granted.pop(key, Decimal(0))
+
+    def _grant(self, key: str, asked: Decimal) -> None:
+        self.give_up(key)
+        self._granted[key] = asked
+        self._held += asked
 
     def check(self, call: PreparedCall, key: str = "") -> Decimal | None:
         """The most that a call may cost; None where nobody knows, and it may be made all the same.
@@ -67,18 +88,27 @@ class Budget:
                 why = f"what it costs is unknown ({cost.reason}), and a budget is set"
                 raise self._told(call, f'{why}; [money] unknown = "allow" lets such calls go')
             return None
-        # the ledger knows what a run has spent; of calls outside of one, nobody but this object
-        held = Decimal(0) if self._run else sum((u for k, u in self._granted.items() if k != key), Decimal(0))
-        if self._policy.max_run is not None and held + cost.high > self._policy.max_run:
-            raise self._refuse(call, cost.high, Room("run", reserved=billionths(held)))
-        if self._policy.max_day is not None and cost.high > self._policy.max_day:
-            raise self._refuse(call, cost.high, Room("day"))
+        room = self._bound_of(cost.high, key)
+        if room is not None:
+            raise self._refuse(call, cost.high, room)
         return cost.high
 
-    async def _ask(self, wanted: Reservation, run: int | None, day: int | None) -> Room:
-        today = datetime.fromtimestamp(self._services.clock()).astimezone()
-        since = today.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-        return await self._services.ledger.spending.reserve(wanted, Bounds(run, day, since))
+    def _bound_of(self, asked: Decimal, key: str) -> Room | None:
+        """The bound that is exceeded whatever the ledger says; None when there is none."""
+        # the ledger knows what a run has spent; of calls outside of one, nobody but this object
+        held = Decimal(0) if self._run else self._held - self._granted.get(key, Decimal(0))
+        if self._policy.max_run is not None and held + asked > self._policy.max_run:
+            return Room("run", reserved=billionths(held))
+        return Room("day") if self._policy.max_day is not None and asked > self._policy.max_day else None
+
+    def _wanted(self, key: str, asked: Decimal) -> tuple[Reservation, Bounds]:
+        run = None if self._policy.max_run is None or not self._run else billionths(self._policy.max_run)
+        day = None if self._policy.max_day is None else billionths(self._policy.max_day)
+        since = 0.0
+        if day is not None:
+            today = time.localtime(self._services.clock())
+            since = time.mktime((today.tm_year, today.tm_mon, today.tm_mday, 0, 0, 0, 0, 0, -1))
+        return Reservation(key, self._run, billionths(asked)), Bounds(run, day, since)
 
     def _closed(self, call: PreparedCall) -> None:
         if self._refused:

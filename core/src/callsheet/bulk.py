@@ -28,7 +28,7 @@ async def perform_many(
     """Each call's result, or the error that it ended with, in order; equal calls are samples of their own."""
     slots = asyncio.Semaphore(concurrency)
     seats = _seats(performer.services, calls)
-    budget = Budget.of(performer.services, performer.services.policies.money)
+    budget = Budget.of(performer.services, performer.services.policies.money, many=True)
 
     async def perform(number: int, sample: int) -> Performed | CallsheetError:
         ticket = Ticket("", on_unknown, seat=seats.get(number), reuse=reuse, budget=budget)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from callsheet.accounts import account_of, stamped
+from callsheet.admission import Passage
 from callsheet.batching import files_in
 from callsheet.budget import Budget, failed_cost
 from callsheet.digests import json_ready
 from callsheet.errors import CallsheetError, ContentRejectedError, ErrorKind, ProviderError, Sent
 from callsheet.failures import failure_of
-from callsheet.handler import FindsJobs
 from callsheet.jobs import AbortOutcome, Attempt, AttemptOutcome, JobResult, Receipt
 from callsheet.keeping import WRITE_AGAIN_AFTER
 from callsheet.models import Mode
@@ -24,6 +24,7 @@ from callsheet.run_events import result_summary
 from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState, Failure
 from callsheet.stores.ledger import Change, Claim, EventRow, LostOwnershipError, NewCall, Pick, Step
+from callsheet.stores.openings import Opening
 from callsheet.stores.records import encode_mapping
 
 __all__ = ["CallBook", "cost_of", "price_of", "sent_since", "surely", "to_the_end"]
@@ -48,6 +49,9 @@ class CallBook:
     attempts: int = 0
     _started: float = field(default=0.0)
     _account: str = ""
+    _passage: Passage | None = None
+    _reserved: bool = False
+    _sent: bool = False
 
     @property
     def ref(self) -> str:
@@ -67,10 +71,33 @@ class CallBook:
 
     async def claim(self) -> Claim:
         """Ask to work on the call."""
-        bound = self.call.bound
-        if isinstance(bound.handler, FindsJobs) and not bound.simulated:
-            self._account = await account_of(self.services, bound)
+        await self._ask_account()
         return await self.services.ledger.claim(self.key, events=[self.event("job.started")], **self._new())
+
+    async def open(self, budget: Budget | None) -> Claim:
+        """`claim`, and go on in the same transaction as far as nothing is in the way: to `sending`, if it is all the way.
+
+        What was done so is not done again by `reserve`, `admitted` and `sending`. Who sends nothing then has to `step_back`.
+        """
+        await self._ask_account()
+        bound = self.call.bound
+        money = None if budget is None or bound.simulated else budget.ahead(self.call, self.key)
+        if money is not None or budget is None or bound.simulated:
+            self._passage = self.services.admissions.at_once(bound, self.call.request)
+        new, (started,) = self.new()
+        opening = Opening(new, started, money)
+        if self._passage is not None:
+            opening = replace(opening, place=self._passage.place, sending=self.event("job.sending"))
+        self._reserved = self._sent = False
+        try:
+            opened = await self.services.ledger.open_call(opening)
+            self._reserved, self._sent = opened.reserved and money is not None, opened.sending
+            return opened.claim
+        finally:
+            if not self._sent:
+                self.step_back()
+            if budget is not None and not self._reserved:
+                budget.give_up(self.key)
 
     def new(self) -> tuple[NewCall, tuple[EventRow, ...]]:
         """What `claim` writes, for several calls that are claimed at once."""
@@ -90,11 +117,26 @@ class CallBook:
 
     async def reserve(self, budget: Budget, *, patient: bool) -> None:
         """Set aside what the call may cost, before it is sent. Raises BudgetExceededError."""
-        await budget.reserve(self.call, self.key, patient=patient)
+        if not self._reserved:
+            await budget.reserve(self.call, self.key, patient=patient)
+        self._reserved = False
+
+    async def admitted(self) -> Passage:
+        """Wait until the request may leave, for what it goes through. Raises as `Admissions.admit` does."""
+        passage, self._passage = self._passage, None
+        return passage or await self.services.admissions.admit(self.call.bound, self.call.request)
+
+    def step_back(self) -> None:
+        """Nothing is sent."""
+        if self._passage is not None:
+            self._passage.step_back()
+            self._passage = None
 
     async def sending(self) -> None:
         """Durable before the first byte leaves."""
-        await self._advance(CallState.SENDING, self.event("job.sending"))
+        if not self._sent:
+            await self._advance(CallState.SENDING, self.event("job.sending"))
+        self._sent = False
 
     async def accepted(self, request_id: str) -> None:
         """The provider named the request."""
@@ -113,9 +155,9 @@ class CallBook:
         whole = await stamped(self.services, self.call.bound, receipt)
         await self._surely(lambda: self._advance(CallState.SUBMITTED, event, receipt=whole))
 
-    async def succeeded(self, result: JobResult) -> None:
+    async def succeeded(self, result: JobResult, cost: Cost) -> None:
         """The result is durable before anybody uses it."""
-        cost, body = self.success(result)
+        body = self.success(result, cost)
         pick = Pick(self.sheet, self.call.job.id, self.key, self.ref, self.call.parts) if self.sheet else None
         attempt, event = self._attempt("succeeded", cost=cost), self.event("job.succeeded", **body)
 
@@ -132,10 +174,9 @@ class CallBook:
 
         await self._surely(write)
 
-    def success(self, result: JobResult) -> tuple[Cost, dict[str, object]]:
-        """What a result cost, and what the event of it says."""
-        cost = cost_of(self.call, result)
-        return cost, {
+    def success(self, result: JobResult, cost: Cost) -> dict[str, object]:
+        """What the event of a result says."""
+        return {
             "sample": self.sample,
             "cost": cost.as_json(),
             **result_summary(result),
@@ -153,7 +194,7 @@ class CallBook:
         await self.doubt_uploads(error)
         await self._close(failure_of(error, self.services.redactor.text), cost=cost)
 
-    async def refused(self, error: ProviderError) -> None:
+    async def refused(self, error: CallsheetError) -> None:
         """It was not sent, because of how others had fared: no attempt was made."""
         await self._close(failure_of(error, self.services.redactor.text), attempted=False)
 
@@ -264,11 +305,16 @@ class CallBook:
             self.key, self.epoch, final, failure=failure, attempt=attempt, events=[event]
         )
 
+    async def _ask_account(self) -> None:
+        bound = self.call.bound
+        if bound.finds_jobs and not bound.simulated:
+            self._account = await account_of(self.services, bound)
+
     def _new(self) -> dict[str, Any]:
         body = self.services.redactor.value(self.call.identity["body"])
         request = {"body": body, "units": dict(self.call.request.units)}
         bound = self.call.bound
-        if self.call.group or isinstance(bound.handler, FindsJobs):
+        if self.call.group or bound.finds_jobs:
             # may be collected by somebody who has neither the sheet nor a receipt that says it
             request |= {"expects": json_ready(self.call.request.expects)}
         if self._account:  # who asks for the call after a crash has to ask this one

@@ -244,12 +244,13 @@ class Client:
 
     async def _models(self, asked: _Asked) -> list[tuple[str | ModelRef, Mapping[str, object]]]:
         """The models to ask in order, each with its options; the chosen ones in the place of `auto:OPERATION`."""
-        chosen = await self._selected(asked)
-        refs = [asked.ref] if chosen is None else chosen.refs
+        target = self._target(asked.ref)
+        chosen = await self._selected(asked, target)
+        refs = [target] if chosen is None else chosen.refs
         return [*((ref, asked.options) for ref in refs), *((ref, {}) for ref in asked.fallbacks)]
 
-    async def _selected(self, asked: _Asked) -> Selection | None:
-        request = SelectionRequest.of(self._target(asked.ref), "call", asked.require, asked.mode)
+    async def _selected(self, asked: _Asked, target: ModelRef) -> Selection | None:
+        request = SelectionRequest.of(target, "call", asked.require, asked.mode)
         if request is None:
             return None
         inputs = await self._inputs(request.operation, asked.attributes, str(request))
@@ -272,7 +273,7 @@ class Client:
         if call.bound.mapping == "unchecked":
             text = f"mapping = unchecked: install the plugin of {call.bound.ref.provider!r} to check the request too"
             told.append(CallWarning(WarningKind.UNCHECKED, text))
-        cost = cost_of(call, paid.result)
+        cost = cost_of(call, paid.result) if paid.cost is None else paid.cost
         return self.located(replace(paid.result, warnings=tuple(dict.fromkeys(told)), cost=cost))
 
     async def batch(

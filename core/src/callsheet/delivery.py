@@ -5,23 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
-from functools import partial
 
 from callsheet.accounts import refuse_other_list, sent_by
 from callsheet.admission import Passage
 from callsheet.batch_round import MAX_RECEIPT_STATE
 from callsheet.batch_watch import BatchWatches, NotDoneError, abort_remote
 from callsheet.batching import is_batch
+from callsheet.budget import Budget
 from callsheet.call_book import CallBook, cost_of, to_the_end
 from callsheet.context import JobContext
 from callsheet.deadlines import attempt_within
 from callsheet.digests import canonical
-from callsheet.errors import CallsheetError, ConfigError, ErrorKind, PluginError, ProviderError, Sent
+from callsheet.errors import (
+    BudgetExceededError,
+    CallsheetError,
+    ConfigError,
+    ErrorKind,
+    PluginError,
+    ProviderError,
+    Sent,
+)
 from callsheet.flights import Flight
 from callsheet.handler import BatchItem, FindsBatches, FindsJobs, RemoteJobs
 from callsheet.hookspecs import InvokeCall
 from callsheet.jobs import AbortOutcome, JobResult, Receipt
 from callsheet.keeping import ResultNotStoredError
+from callsheet.money import Cost
 from callsheet.result_check import check_result
 from callsheet.services import Services
 from callsheet.storage import CallState
@@ -54,6 +63,7 @@ class Delivery:
         self._batches = batches
         self._trace = Trace()
         self._waits = False
+        self._cost: Cost | None = None
 
     def _context(self) -> JobContext:
         book = self._book
@@ -86,7 +96,7 @@ class Delivery:
     async def _send(self, context: JobContext) -> JobResult:
         seat, budget = self._ticket.seat, self._ticket.budget
         if budget is not None and not self._call.bound.simulated:
-            await self._book.reserve(budget, patient=seat is None)  # a round would wait for the one that waits for it
+            await self._reserve(budget, patient=seat is None)  # a round would wait for the one that waits for it
         if seat is not None:
             self._ticket.sent = Sent.UNKNOWN
             try:
@@ -100,9 +110,16 @@ class Delivery:
             await self._book.sending()
             return await self._answered(self._invoke(context, passage), context)
 
+    async def _reserve(self, budget: Budget, *, patient: bool) -> None:
+        try:
+            await self._book.reserve(budget, patient=patient)
+        except BudgetExceededError as error:
+            await self._book.refused(error)
+            raise
+
     async def _admitted(self) -> Passage:
         try:
-            return await self._services.admissions.admit(self._call.bound, self._call.request)
+            return await self._book.admitted()
         except ProviderError as error:
             await self._book.refused(error)
             raise
@@ -119,7 +136,7 @@ class Delivery:
             raise
         except CallsheetError as error:
             found: JobResult | Receipt | None = None
-            asked = seat is None and isinstance(bound.handler, FindsJobs)
+            asked = seat is None and bound.finds_jobs
             if asked and isinstance(error, ProviderError) and error.sent is Sent.UNKNOWN:
                 again = self._ticket.insists(self._call.job.operation)
                 found = await self._find(None, since, context, again=again, why=f"{error}; ")
@@ -139,7 +156,7 @@ class Delivery:
 
     async def _called_off(self, task: asyncio.Future[JobResult | Receipt], context: JobContext) -> None:
         """Cancelled while the request was on its way: the job that is accepted all the same is stopped."""
-        if isinstance(self._call.bound.handler, RemoteJobs):
+        if self._call.bound.remote:
             await asyncio.wait([task], timeout=LAST_WORD_SECONDS)
         if task.cancel():
             await asyncio.wait([task], timeout=STUBBORN_SECONDS)
@@ -155,7 +172,7 @@ class Delivery:
             await self._abort(answer, context)
         elif isinstance(error, ProviderError) and error.sent is not Sent.UNKNOWN:
             await self._book.failed(error)
-        elif isinstance(self._call.bound.handler, FindsJobs):
+        elif self._call.bound.finds_jobs:
             # who can be asked later stays `sending`: the next claim looks the job up instead of putting it to the user
             await self._book.doubted(f"{_CALLED_OFF}: it may go on")
         else:
@@ -187,7 +204,7 @@ class Delivery:
         """Wait without a slot; the receipt is durable, so whatever goes wrong here costs no second submit."""
         self._ticket.wait()
         self._ticket.sent, self._ticket.job_id = Sent.UNKNOWN, receipt.job_id
-        if not is_batch(receipt) and not isinstance(self._call.bound.handler, RemoteJobs):
+        if not is_batch(receipt) and not self._call.bound.remote:
             raise PluginError(f"{self._book.plugin} gave a receipt but cannot poll", plugin=self._book.plugin)
         try:
             result = await self._outcome(receipt, context)
@@ -282,15 +299,21 @@ class Delivery:
             raise UnknownOutcomeError(text, ref=self._book.ref) from error
 
     async def _succeed(self, result: JobResult) -> JobResult:
-        self._trace.gave(result, partial(cost_of, self._call))
+        cost = self._priced(result)
         try:
             request = self._call.request
             check_result(request.expects, result, self._services.blobs, self._book.ref, request.operation)
         except ProviderError as error:
-            await self._book.failed(error, cost_of(self._call, result))
+            await self._book.failed(error, cost)
             raise
-        await self._book.succeeded(result)
+        await self._book.succeeded(result, cost)
+        self._cost = cost
         return result
+
+    def _priced(self, result: JobResult) -> Cost:
+        cost = cost_of(self._call, result)
+        self._trace.gave(result, cost)
+        return cost
 
     async def _abort(self, receipt: Receipt, context: JobContext) -> None:
         """Tell the provider to stop, unless somebody else (a task or a process) waits for this very job."""
@@ -310,7 +333,7 @@ class Delivery:
         elif error is not None:
             doubt = f"{doubt} ({error})"
         run, ask = self._ticket.run, ""
-        if isinstance(self._call.bound.handler, FindsJobs) and self._services.ledger.durable:
+        if self._call.bound.finds_jobs and self._services.ledger.durable:
             ask = f"`callsheet resume {run or self._book.key[:12]}` asks for it again; "
         again = f"to send it again: `callsheet resume {run} --on-unknown retry`"
         if not run:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from callsheet.errors import CallsheetError, JobCancelledError
 from callsheet.failures import cleanse
 from callsheet.jobs import JobResult
+from callsheet.money import Cost
 from callsheet.secrets import Redactor
 
 __all__ = ["Flight", "Flights", "Paid"]
@@ -16,13 +17,14 @@ __all__ = ["Flight", "Flights", "Paid"]
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A call's result; `reused` when this run sent nothing for it."""
+    """A call's result; `reused` when this run sent nothing for it. `cost` is None where nobody has worked it out yet."""
 
     key: str
     sample: int
     result: JobResult
     reused: bool
     attempts: int
+    cost: Cost | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +45,9 @@ class Flights:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._flying: dict[str, Flight] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._flying
 
     async def twin(self, key: str, waiting: Callable[[], None]) -> Paid | None:
         """How an equal call ended; None, without a pause, when there is none and it is the caller's to do.

@@ -65,7 +65,7 @@ class ModelRef:
         environment = "local"
         if at and tail in ENVIRONMENTS:
             model, environment = head, tail
-        if not (colon and provider and model) or any(c.isspace() or not c.isprintable() for c in provider + model):
+        if not (colon and provider and model) or " " in (name := provider + model) or not name.isprintable():
             raise ConfigError(f"{text!r} is not a model reference: write provider:model, for example mock:image")
         return cls(provider, model, environment)
 

@@ -29,6 +29,10 @@ HELD_POLL_SECONDS = 0.2
 """How often a job that another living process works on is looked at."""
 
 
+class _SampleTakenError(Exception):
+    """The guessed sample is paid for, or about to be."""
+
+
 class PayOnce:
     """Performs calls against the ledger. One for a process: equal calls in flight share one request."""
 
@@ -38,25 +42,56 @@ class PayOnce:
         self._services = services
         self._batches = BatchWatches(services)
 
-    async def perform(self, call: PreparedCall, sample: int, ticket: Ticket) -> Paid:
+    async def perform(self, call: PreparedCall, ticket: Ticket) -> Paid:
         """The call's result, from the ledger or from the provider.
 
         Raises ProviderError as the provider failed, UnknownOutcomeError when the user must decide.
         """
-        key = call.key(sample)
-        twin = await self.flights.twin(key, ticket.wait_for_another)
+        if ticket.sample is None and call.key(sample := self.fresh.guess(call)) not in self.flights:
+            ticket.sample, ticket.guessed = sample, True
+            try:
+                return await self._perform(call, ticket)
+            except _SampleTakenError:
+                ticket.sample = None
+            finally:
+                ticket.guessed = False
+        if ticket.sample is None:
+            await self.take_sample(call, ticket)
+        return await self._perform(call, ticket)
+
+    async def take_sample(self, call: PreparedCall, ticket: Ticket) -> int:
+        """Give the ticket a sample that nobody has paid for and nobody is about to."""
+        while ticket.sample is None or call.key(ticket.sample) in self.flights:
+            ticket.sample = (await self.fresh.take(call))[0]
+        return ticket.sample
+
+    async def twin(self, key: str, ticket: Ticket) -> Paid | None:
+        """How an equal call in flight ended; None when there is none and it is the caller's to do."""
+        paid = await self.flights.twin(key, ticket.wait_for_another)
+        if paid is None:
+            ticket.elsewhere = False
+        return paid
+
+    async def _perform(self, call: PreparedCall, ticket: Ticket) -> Paid:
+        assert ticket.sample is not None
+        key = call.key(ticket.sample)
+        twin = await self.twin(key, ticket)
         if twin is not None:
             return twin
-        ticket.elsewhere = False
-        payment = self.payment(Payment, call, sample, ticket)
+        payment = self.payment(Payment, call, ticket.sample, ticket)
         try:
             paid = await payment.settle()
         except BaseException as error:
-            self.flights.land(key, error)
-            self.fresh.give_back(call, sample)
+            self.failed(call, ticket.sample, error)
             raise
         self.flights.land(key, paid)
         return paid
+
+    def failed(self, call: PreparedCall, sample: int, error: BaseException) -> None:
+        """Land the flight of a call that came to nothing."""
+        self.flights.land(call.key(sample), error)
+        if not isinstance(error, _SampleTakenError):
+            self.fresh.give_back(call, sample)
 
     def payment(self, kind: type[P], call: PreparedCall, sample: int, ticket: Ticket) -> P:
         """A call of which no twin is in flight, about to be paid for. Its flight has taken off and has to land."""
@@ -80,12 +115,15 @@ class Payment(Delivery):
             raise
         finally:
             self._leave_seat()
+            self._book.step_back()
             if self._waits:
                 await to_the_end(self._book.stop_waiting())
 
     async def _settle(self) -> Paid:
         while True:
             claim = await self._claim()
+            if self._ticket.guessed and not self._book.attempts and not claim.is_new:
+                raise _SampleTakenError
             match claim.verdict:
                 case "done":
                     result = claim.record.result
@@ -112,7 +150,7 @@ class Payment(Delivery):
 
     async def _claim(self) -> Claim:
         if self._ticket.seat is None:
-            return await self._book.claim()
+            return await self._book.open(self._ticket.budget)
         self._ticket.park()
         return await self._ticket.seat.claim(self._book)
 
@@ -173,4 +211,5 @@ class Payment(Delivery):
             await self._book.told(self._book.event("job.retried_unknown", message="possibly paid twice"))
 
     def _paid(self, result: JobResult, *, reused: bool) -> Paid:
-        return Paid(self._book.key, self._book.sample, result, reused=reused, attempts=self._book.attempts)
+        cost = None if reused else self._cost
+        return Paid(self._book.key, self._book.sample, result, reused=reused, attempts=self._book.attempts, cost=cost)

@@ -57,7 +57,6 @@ class Turn:
     """One model choice that is on; `until` is by the event loop's clock."""
 
     call: PreparedCall
-    sample: int
     ticket: Ticket
     until: float | None
     last: bool
@@ -83,23 +82,22 @@ class Course:
         if seconds is not None:
             self._until = earliest(performance.until, asyncio.get_running_loop().time() + seconds)
 
-    async def turn(self) -> Turn:
+    def turn(self) -> Turn:
         """The call that is on."""
         call, sample = self._asked.calls[self._number]
         left = len(self._asked.calls) - self._number
-        if sample is None:
-            sample = (await self._pay_once.fresh.take(call))[0]
         until = None
         if self._until is not None:
             until = share(asyncio.get_running_loop().time(), self._until, left)
         ticket = self._asked.ticket(call, self.warnings)
+        ticket.sample = sample
         if not call.bound.simulated:
             policies, operation = self._services.policies, call.job.operation
             policy = policies.retry(call.bound.rate_key)
             patient = left == 1 and bool(ticket.run)
             ticket.retrying = Retrying(policy, operation, self._services.clock, self._services.chance, until, patient)
             ticket.attempt = policies.deadlines.attempt
-        return Turn(call, sample, ticket, until, last=left == 1)
+        return Turn(call, ticket, until, last=left == 1)
 
     def done(self, performed: Performed) -> Performed:
         """The end of the way."""
@@ -145,7 +143,7 @@ class Performer:
             if known is not None:
                 return known
         while True:
-            turn = await course.turn()
+            turn = course.turn()
             try:
                 paid = await self.paid(turn)
             except ProviderError as error:
@@ -184,7 +182,7 @@ class Performer:
 
     async def _chained(self, turn: Turn) -> Paid:
         if not self.guards(turn.call):
-            return await self.pay_once.perform(turn.call, turn.sample, turn.ticket)
+            return await self.pay_once.perform(turn.call, turn.ticket)
         ended: list[Paid] = []
         doubts: list[ProviderError] = []
 
@@ -194,7 +192,7 @@ class Performer:
                 raise doubts[0]
             if not ended:
                 try:
-                    ended.append(await self.pay_once.perform(turn.call, turn.sample, turn.ticket))
+                    ended.append(await self.pay_once.perform(turn.call, turn.ticket))
                 except ProviderError as error:
                     if error.sent is Sent.UNKNOWN:
                         doubts.append(error)
@@ -207,16 +205,17 @@ class Performer:
         result = await proceed()
         if not ended or result.artifacts != ended[0].result.artifacts:
             raise PluginError(f"{turn.call.job.id}: middleware gave another result than the call")
-        return replace(ended[0], result=result)
+        return ended[0] if result is ended[0].result else replace(ended[0], result=result, cost=None)
 
     async def _collected(self, turn: Turn) -> Paid:
         """The result of a job that had finished when it was to be stopped: it is paid for."""
         turn.ticket.reuse = True  # what is on record by now, also where no records are kept else
-        if await self.services.ledger.get(turn.call.key(turn.sample)) is None:
+        sample = turn.ticket.sample
+        if sample is None or await self.services.ledger.get(turn.call.key(sample)) is None:
             raise _overdue(turn)
         try:
             async with asyncio.timeout(COLLECT_SECONDS):
-                return await self.pay_once.perform(turn.call, turn.sample, turn.ticket)
+                return await self.pay_once.perform(turn.call, turn.ticket)
         except TimeoutError as error:
             raise _overdue(turn) from error
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from callsheet.errors import RateLimitedError, Sent
 from callsheet.policies import LimitPolicy
-from callsheet.stores.gates import GateRow, GateRows, Slot
+from callsheet.stores.gates import GateRow, GateRows, Place, Slot
 
 __all__ = ["AHEAD", "FIRST_HOLD", "LATE", "LONGEST_HOLD", "MARGIN", "MEMORY", "TOGETHER", "Porter", "RateGate"]
 
@@ -97,6 +97,21 @@ class RateGate:
                 self._coming -= 1
                 self._tell_of_room()
 
+    def at_once(self) -> bool:
+        """Enter without a wait; False where others wait or there is no room. `leave` has to follow.
+
+        Where there is a limit, the request's `place` is still to be taken; who does not get it leaves, and stands in line.
+        """
+        if not self._line.is_empty or not self._has_room or self._slots or self.blocked > self._porter.now():
+            return False
+        self.under_way += 1
+        return True
+
+    def place(self, tokens: float) -> Place | None:
+        """What a request takes of the limit; None when there is none."""
+        of_request, of_token = self._pace
+        return Place(self.rate_key, of_request, tokens * of_token) if self._paced else None
+
     def leave(self) -> None:
         """The request has its answer, or came to nothing."""
         self.under_way -= 1
@@ -133,11 +148,17 @@ class RateGate:
     def correct(self, tokens: float) -> None:
         """A call took so many tokens more than was expected (fewer, when negative)."""
         if self.limit.tokens and tokens:
-            self._porter.heed(self._rows.correct(self.rate_key, tokens * MARGIN / self.limit.tokens))
+            self._porter.heed(self._rows.correct(self.rate_key, tokens * self._pace[1]))
 
     @property
     def _paced(self) -> bool:
         return bool(self.limit.requests or self.limit.tokens)
+
+    @property
+    def _pace(self) -> tuple[float, float]:
+        """The seconds that a request takes of the one limit, and a token of the other."""
+        requests, tokens = self.limit.requests, self.limit.tokens
+        return MARGIN / requests if requests else 0.0, MARGIN / tokens if tokens else 0.0
 
     @property
     def _has_room(self) -> bool:
@@ -184,9 +205,8 @@ class RateGate:
 
     async def _next_slot(self, tokens: float) -> Slot:
         """One that was reserved already, or the next one of all processes, with some for who stands behind."""
-        limit, now = self.limit, self._porter.now()
-        seconds = MARGIN / limit.requests if limit.requests else 0.0
-        of_tokens = MARGIN / limit.tokens if limit.tokens else 0.0
+        now = self._porter.now()
+        seconds, of_tokens = self._pace
         while self._slots:
             slot = heappop(self._slots)
             if slot.start >= now - LATE and slot.tokens_seconds >= tokens * of_tokens:

@@ -45,7 +45,7 @@ async def settle_receipt(services: Services, bound: BoundHandler, receipt: Recei
         with services.telemetry.attempt(bound, context.job, call.epoch) as trace:
             result = await RemoteWaiter(handler, context, services, services.naps.of(receipt)).result(receipt)
             cost = await record_result(services, bound, call, receipt.expects, result)
-            trace.gave(result, lambda _: cost)
+            trace.gave(result, cost)
     except ProviderError as error:
         if error.sent is Sent.FINISHED or error.kind is ErrorKind.JOB_LOST:
             await record_end(services, call, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from callsheet.access import Access, access_of, borrowed_access
@@ -13,7 +13,7 @@ from callsheet.catalog import Catalog
 from callsheet.context import WarmStart
 from callsheet.discovery import DENY_VARIABLE, FoundPlugin, normalised
 from callsheet.errors import CallsheetError, ConfigError, PluginError, ProviderTimeoutError, Sent
-from callsheet.handler import Handler, HandlerSpec, Invokes, RemoteJobs
+from callsheet.handler import FindsJobs, Handler, HandlerSpec, Invokes, RemoteJobs
 from callsheet.handler_choice import choose_spec, sole_operation
 from callsheet.install_hints import install_hints
 from callsheet.jobs import Job, ProviderRequest
@@ -66,11 +66,15 @@ class BoundHandler:
     prepared_by: str = ""
     batch: BatchLimits | None = None
     webhook: str = ""
+    remote: bool = field(init=False)
+    """True when a call is submitted, polled and collected."""
+    finds_jobs: bool = field(init=False)
+    """True when a job can be looked up whose receipt was lost."""
 
-    @property
-    def remote(self) -> bool:
-        """True when a call is submitted, polled and collected."""
-        return isinstance(self.handler, RemoteJobs)
+    def __post_init__(self) -> None:
+        # looked at for every call, and slow on Python 3.11
+        object.__setattr__(self, "remote", isinstance(self.handler, RemoteJobs))
+        object.__setattr__(self, "finds_jobs", isinstance(self.handler, FindsJobs))
 
     @property
     def asker(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from callsheet.artifacts import Artifact, BlobArtifact, FileRef
 from callsheet.digests import json_ready
 from callsheet.inputs import Inputs
-from callsheet.jobs import JobResult
+from callsheet.jobs import JobResult, Usage
 
 __all__ = ["MAX_INPUT", "inputs_summary", "result_summary"]
 
@@ -62,9 +62,8 @@ def result_summary(result: JobResult) -> dict[str, object]:
 
 
 def _usage(result: JobResult) -> dict[str, object]:
-    ready = json_ready(result.usage)
-    assert isinstance(ready, dict)
-    return ready
+    counted = ((name, getattr(result.usage, name)) for name in Usage.__slots__)
+    return {name: json_ready(value) for name, value in counted if value is not None}
 
 
 def inputs_summary(inputs: Inputs, redact: Callable[[str], str]) -> dict[str, object]:

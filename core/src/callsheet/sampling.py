@@ -9,8 +9,8 @@ from callsheet.stores.ledger import Ledger
 
 __all__ = ["FreshSamples"]
 
-_FIRST_LOOK = (1, 8, 64)
-"""How many samples are looked up at once, while it is not known how many there are."""
+_LOOK_GROWS, _LARGEST_LOOK = 8, 512
+"""How many samples are looked up at once: one, and the more of them the longer none is found that is free."""
 _REMEMBERED = 4096
 """How many different calls are remembered; a forgotten one is looked up again."""
 
@@ -23,14 +23,24 @@ class FreshSamples:
         self._next: OrderedDict[str, int] = OrderedDict()
         self._returned: dict[str, list[int]] = {}
 
+    def guess(self, call: PreparedCall) -> int:
+        """A sample that nobody in this process was given. Whether it is paid for already, its claim shows."""
+        mark = call.key(0)
+        if returned := self._returned.get(mark):
+            return returned.pop()
+        sample = self._next.get(mark, 0)
+        self._remember(mark, sample + 1)
+        return sample
+
     async def take(self, call: PreparedCall, count: int = 1) -> list[int]:
         """The next `count` samples of this call."""
         mark = call.key(0)
-        sizes = iter(_FIRST_LOOK if mark not in self._next else ())
+        size = 1
         taken: list[int] = []
         while len(taken) < count:
             first = self._next.get(mark, 0)
-            end = first + max(next(sizes, 1), count - len(taken))
+            end = first + max(size, count - len(taken))
+            size = min(size * _LOOK_GROWS, _LARGEST_LOOK)
             self._remember(mark, end)  # before anything is awaited: two equal calls get two numbers
             keys = {call.key(sample): sample for sample in (*sorted(self._returned.pop(mark, ())), *range(first, end))}
             used = await self._ledger.paid_or_open(keys) if self._ledger.durable else set()

@@ -11,11 +11,10 @@ from typing import get_args
 
 from callsheet.admission import Passage
 from callsheet.artifacts import TextArtifact
-from callsheet.call_book import cost_of, to_the_end
+from callsheet.call_book import to_the_end
 from callsheet.context import JobContext
 from callsheet.errors import CallsheetError, JobCancelledError, MalformedOutputError, PluginError, ProviderError, Sent
 from callsheet.flights import Flights, Paid
-from callsheet.handler import FindsJobs
 from callsheet.hookspecs import InvokeCall
 from callsheet.jobs import CallWarning, JobResult, Receipt, WarningKind
 from callsheet.pay_once import Payment, UnknownOutcomeError
@@ -173,8 +172,8 @@ class _StreamedPayment(Payment):
         try:
             if isinstance(answer, JobResult):
                 result = answer
-                self._trace.gave(result, partial(cost_of, self._call))
-                await self._book.succeeded(result)
+                self._cost = self._priced(result)
+                await self._book.succeeded(result, self._cost)
             else:
                 assert context is not None
                 result = await self._await_remote(answer, context)
@@ -194,7 +193,7 @@ class _StreamedPayment(Payment):
         """Record once that the stream ended without its result, and close it. Gives what the reader has to hear."""
         left = not isinstance(error, Exception)
         told = error
-        if self._receipt is not None or (left and not begun and isinstance(self._call.bound.handler, FindsJobs)):
+        if self._receipt is not None or (left and not begun and self._call.bound.finds_jobs):
             # as any remote job: stopped when nobody wants it any more, else there for whoever asks next
             ending = partial(self._leave, error, flights)
         else:
@@ -275,7 +274,7 @@ class Streaming:
         performance = await asked()
         course, flights = self._performer.course(performance), self._pay_once.flights
         with course.trace.spanning():
-            turn = await course.turn()
+            turn = course.turn()
             while True:
                 payment: _StreamedPayment | None = None
                 event: StreamEvent | Receipt | None = None
@@ -328,27 +327,28 @@ class Streaming:
             except ProviderError as same:
                 error = same
         course.failed(turn, error)
-        return await course.turn()
+        return course.turn()
 
     async def _begin(self, turn: Turn) -> tuple[_StreamedPayment | None, Paid]:
         """The call on its way, and its end when that is known without a stream."""
-        call, sample, ticket = turn.call, turn.sample, turn.ticket
+        call, ticket = turn.call, turn.ticket
         if self._performer.guards(call):
             paid = await self._performer.paid(turn)
             return None, _warned(paid, _EMULATED)
-        key, flights = call.key(sample), self._pay_once.flights
-        twin = await flights.twin(key, ticket.wait)
+        sample = ticket.sample
+        if sample is None:
+            sample = await self._pay_once.take_sample(call, ticket)
+        twin = await self._pay_once.twin(call.key(sample), ticket)
         if twin is not None:
             return None, twin
         payment = self._pay_once.payment(_StreamedPayment, call, sample, ticket)
         try:
             paid = await payment.settle()
         except BaseException as error:
-            flights.land(key, error)
-            self._pay_once.fresh.give_back(call, sample)
+            self._pay_once.failed(call, sample, error)
             raise
         if payment.source is None:
-            flights.land(key, paid)
+            self._pay_once.flights.land(call.key(sample), paid)
         return payment, paid
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Token
 from dataclasses import dataclass
@@ -90,8 +90,8 @@ class Trace:
     def piece(self) -> None:
         """The first piece of a streamed answer has come."""
 
-    def gave(self, result: JobResult, cost: Callable[[JobResult], Cost]) -> None:
-        """What an attempt gave; `cost` is asked only when somebody wants to know."""
+    def gave(self, result: JobResult, cost: Cost) -> None:
+        """What an attempt gave, and what that cost."""
 
     def over(self, error: BaseException | None = None) -> None:
         """The end, when it is not the end of the block. Only the first one counts."""
@@ -155,13 +155,13 @@ class _Observed(Trace):
             if self._marks is not None:
                 self._tools.first_chunk.record(seconds, self._marks)
 
-    def gave(self, result: JobResult, cost: Callable[[JobResult], Cost]) -> None:
+    def gave(self, result: JobResult, cost: Cost) -> None:
         self._gave = True
         with _harmless():
             self._span.set_attributes(_of_result(result))
             if self._marks is not None:
                 self._span.set_attributes(_of_usage(result.usage))
-                self._paid(result.usage, cost(result), self._marks)
+                self._paid(result.usage, cost, self._marks)
 
     def _paid(self, usage: Usage, cost: Cost, marks: Mapping[str, str]) -> None:
         for kind, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):

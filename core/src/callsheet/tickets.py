@@ -61,6 +61,10 @@ class Ticket:
     """When what surely failed is sent again; None: never."""
     attempt: float | None = None
     """Seconds that one request may take."""
+    sample: int | None = None
+    """Which of equal calls it is; None until one was found that nobody has paid for."""
+    guessed: bool = False
+    """Whether the sample is paid for already, is still to be seen; then it is not what is asked for."""
     sent: Sent = Sent.NOT_SENT
     job_id: str = ""
     aborted: AbortOutcome | None = None

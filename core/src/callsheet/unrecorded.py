@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from callsheet.accounts import stamped
 from callsheet.budget import Budget
 from callsheet.call_book import CallBook
-from callsheet.errors import CallsheetError, ProviderError
+from callsheet.errors import CallsheetError
 from callsheet.failures import failure_of
 from callsheet.jobs import JobResult, Receipt
 from callsheet.money import Cost
@@ -26,6 +26,16 @@ class UnrecordedBook(CallBook):
         """The call is ours: a fresh sample has no equal."""
         self._tell("job.started")
         return Claim(self._record(), "claimed")
+
+    async def open(self, budget: Budget | None) -> Claim:  # noqa: ARG002 - nothing is set aside
+        """`claim`, and through the gate where nothing is in the way."""
+        claim = await self.claim()
+        self._passage = passage = self.services.admissions.at_once(self.call.bound, self.call.request)
+        if passage is not None and passage.place is not None:
+            slot = await self.services.ledger.gates.take(passage.place, self.services.clock())
+            if slot is None:
+                self.step_back()
+        return claim
 
     async def reclaim(self, lost: int | None = None) -> Claim:  # noqa: ARG002 - as the recorded one
         """As `claim`."""
@@ -47,10 +57,10 @@ class UnrecordedBook(CallBook):
         """Only told."""
         self._tell("job.submitted", job_id=receipt.job_id)
 
-    async def succeeded(self, result: JobResult) -> None:
+    async def succeeded(self, result: JobResult, cost: Cost) -> None:
         """Only told."""
         if self.services.host.listens:
-            self._tell("job.succeeded", **self.success(result)[1])
+            self._tell("job.succeeded", **self.success(result, cost))
 
     async def failed(self, error: CallsheetError, cost: Cost | None = None) -> None:  # noqa: ARG002 - as the recorded one
         """Only told."""
@@ -59,7 +69,7 @@ class UnrecordedBook(CallBook):
         failure = failure_of(error, self.services.redactor.text)
         self._tell("attempt.failed", kind=failure.kind, sent=failure.sent, message=failure.message)
 
-    async def refused(self, error: ProviderError) -> None:
+    async def refused(self, error: CallsheetError) -> None:
         """Only told."""
         await self.failed(error)
 

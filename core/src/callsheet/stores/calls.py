@@ -79,6 +79,12 @@ class Claim:
     verdict: Verdict
     previous: CallRecord | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """True when the call is ours, and nothing was sent of it that is not known to have failed."""
+        unsent = self.previous is not None and self.previous.state is CallState.CLAIMED
+        return self.verdict == "claimed" or (self.verdict == "taken_over" and unsent)
+
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
@@ -128,23 +134,33 @@ class Claiming:
         self._retry_unknown = retry_unknown
         self._lost = lost
         self._before: tuple[Any, ...] | None = None
+        self._old: CallRecord | None = None
         self._epoch = 0
 
     def carry_out(self, turn: Turn, now: float, events: Iterable[EventRow]) -> Claim:
         """Claim the key. The events are written only when the row changed (`claimed`, `taken_over`)."""
-        self._before, self._epoch = None, 0
-        row = _row(turn.db, self._new.key)
-        if row is None:
-            epoch = _last_epoch(turn.db, self._new.key) + 1
-            fresh = self._fresh(epoch, now, now)
+        self.look(turn)
+        return self.write(turn, now, events)
+
+    def look(self, turn: Turn) -> Verdict:
+        """What `write`, which has to follow in the same transaction, will answer."""
+        self._before, self._epoch = _row(turn.db, self._new.key), 0
+        self._old = None if self._before is None else _record(self._before)
+        return "claimed" if self._old is None else self._verdict(self._old)
+
+    def write(self, turn: Turn, now: float, events: Iterable[EventRow], state: CallState = CallState.CLAIMED) -> Claim:
+        """Take the call, unless somebody has it: a claimed one is in this `state` from now on."""
+        old, row = self._old, self._before
+        if old is None or row is None:
+            fresh = self._fresh(state, _last_epoch(turn.db, self._new.key) + 1, now, now)
             turn.db.execute(_REPLACE, fresh)
-            self._epoch = epoch
+            record = _record(fresh)
+            self._epoch = record.epoch
             add_events(turn, self._new.run, now, events)
-            return Claim(_record(fresh), "claimed")
-        old = _record(row)
+            return Claim(record, "claimed")
         verdict = self._verdict(old)
         if verdict == "claimed":
-            fresh = self._fresh(old.epoch + 1, old.created, now)
+            fresh = self._fresh(state, old.epoch + 1, old.created, now)
             turn.db.execute(_REPLACE, fresh)
             record = _record(fresh)
         elif verdict == "taken_over":
@@ -156,21 +172,22 @@ class Claiming:
             record = _record(_row(turn.db, old.key) or row)
         else:
             return Claim(old, verdict)
-        self._before, self._epoch = row, record.epoch
+        self._epoch = record.epoch
         add_events(turn, self._new.run, now, events)
         return Claim(record, verdict, old)
 
-    def take_back(self, turn: Turn) -> None:
-        """Put the row back as it was before `carry_out`, if that changed it; only the epoch stays grown."""
+    def take_back(self, turn: Turn) -> bool:
+        """Put the row back as it was before `carry_out`; only the epoch stays grown. False when it was not ours (any more)."""
         if not self._epoch:
-            return
+            return False
         row = _row(turn.db, self._new.key)
         if row is None or (row[6], row[7]) != (self._owner, self._epoch):
-            return
+            return False
         if self._before is None:
             turn.db.execute("DELETE FROM calls WHERE key = ?", (self._new.key,))
         else:
             turn.db.execute(_REPLACE, (*self._before[:7], self._epoch, *self._before[8:]))
+        return True
 
     def _verdict(self, old: CallRecord) -> Verdict:
         if old.state is CallState.SUCCEEDED:
@@ -183,9 +200,9 @@ class Claiming:
             return "mine"
         return "held" if self._alive(old.owner) else "taken_over"
 
-    def _fresh(self, epoch: int, created: float, now: float) -> tuple[Any, ...]:
+    def _fresh(self, state: CallState, epoch: int, created: float, now: float) -> tuple[Any, ...]:
         new = self._new
-        head = (new.key, CallState.CLAIMED.value, new.ref, new.operation, new.job, new.run, self._owner, epoch)
+        head = (new.key, state.value, new.ref, new.operation, new.job, new.run, self._owner, epoch)
         return (*head, new.request_digest, new.request, created, now, "", None, None, None)
 
 
@@ -239,10 +256,11 @@ def let_go(turn: Turn, key: str, epoch: int, *, owner: str, now: float) -> None:
     )
 
 
-def paid_or_open(turn: Turn, keys: Iterable[str]) -> set[str]:
-    """Those of the keys whose call is under way, unknown or succeeded: all that are known but the failed."""
-    query = "SELECT key FROM calls WHERE key IN (SELECT value FROM json_each(?)) AND state != 'failed'"
-    return {row[0] for row in turn.db.execute(query, (json.dumps(list(keys)),))}
+def paid_or_open(turn: Turn, keys: Iterable[str], alive: Callable[[str], bool]) -> set[str]:
+    """Those of the keys that are not free: all that are known but the failed, and what was given up before it was sent."""
+    query = "SELECT key, state, owner FROM calls WHERE key IN (SELECT value FROM json_each(?)) AND state != 'failed'"
+    rows = turn.db.execute(query, (json.dumps(list(keys)),)).fetchall()
+    return {key for key, state, owner in rows if state != CallState.CLAIMED or (owner and alive(owner))}
 
 
 def get_many(turn: Turn, keys: Iterable[str]) -> dict[str, CallRecord]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from callsheet.stores.writer import Turn, Writer
 
-__all__ = ["GateRow", "GateRows", "Slot"]
+__all__ = ["GateRow", "GateRows", "Place", "Slot", "give_back", "take"]
 
 CLOCK_STEP = 1.0
 """Seconds by which the clock may go back before what was written under it counts no more."""
@@ -41,6 +41,14 @@ class Slot(NamedTuple):
     tokens_seconds: float
 
 
+class Place(NamedTuple):
+    """What a request takes of a rate key: so many `seconds` of the limit of requests, and of the one of tokens."""
+
+    rate_key: str
+    seconds: float
+    tokens_seconds: float
+
+
 class GateRows:
     """The gates that a ledger keeps. What is written is queued at once, in order, whoever waits for the answer.
 
@@ -55,34 +63,23 @@ class GateRows:
 
         def write(turn: Turn) -> list[Slot]:
             row = _row(turn, rate_key)
-            set_back = row.seen > now + CLOCK_STEP  # else everybody would wait for the time that was
-            start = now if set_back else max(now, row.free, row.tokens_free, row.blocked)
+            start = _start(row, now)
             slots: list[Slot] = []
             for of_tokens in tokens_seconds:
                 slots.append(Slot(start, seconds, of_tokens))
-                free, tokens_free = start + seconds, start + of_tokens
-                start = max(free, tokens_free)
-            turn.db.execute(
-                "INSERT INTO gates (rate_key, free, tokens_free, seen, blocked, held) VALUES (?, ?, ?, ?, 0, 0) "
-                "ON CONFLICT (rate_key) DO UPDATE SET free = excluded.free, tokens_free = excluded.tokens_free, "
-                "seen = excluded.seen, blocked = CASE WHEN ? THEN 0 ELSE blocked END",
-                (rate_key, free, tokens_free, now, set_back),
-            )
+                start += max(seconds, of_tokens)
+            _give(turn, row, slots[-1], now)
             return slots
 
         return self._writer.submit(write, durable=False)
 
+    def take(self, place: Place, now: float) -> Future[Slot | None]:
+        """A slot that begins now; None, and nothing is taken, where the next one begins later."""
+        return self._writer.submit(lambda turn: take(turn, place, now), durable=False)
+
     def give_back(self, rate_key: str, slot: Slot) -> Future[None]:
         """A slot that nobody uses; it stays lost when somebody has reserved the one after it."""
-        start, seconds, tokens_seconds = slot
-        values = (start, start, rate_key, start + seconds, start + tokens_seconds)
-
-        def write(turn: Turn) -> None:
-            turn.db.execute(
-                "UPDATE gates SET free = ?, tokens_free = ? WHERE rate_key = ? AND free = ? AND tokens_free = ?", values
-            )
-
-        return self._writer.submit(write, durable=False)
+        return self._writer.submit(lambda turn: give_back(turn, rate_key, slot), durable=False)
 
     def correct(self, rate_key: str, tokens_seconds: float) -> Future[None]:
         """A request took so much more of the limit of tokens than was reserved for it; less, when negative."""
@@ -120,6 +117,44 @@ class GateRows:
             return sorted(rate_key for (rate_key,) in turn.db.execute(_FORGET, (provider, provider)))
 
         return self._writer.submit(write, durable=False)
+
+
+def take(turn: Turn, place: Place, now: float) -> Slot | None:
+    """A slot that begins now; None, and nothing is taken, where the next one begins later."""
+    row = _row(turn, place.rate_key)
+    if _start(row, now) > now:
+        return None
+    slot = Slot(now, place.seconds, place.tokens_seconds)
+    _give(turn, row, slot, now)
+    return slot
+
+
+def give_back(turn: Turn, rate_key: str, slot: Slot) -> None:
+    """Free a slot, unless somebody has reserved the one after it."""
+    start, seconds, tokens_seconds = slot
+    turn.db.execute(
+        "UPDATE gates SET free = ?, tokens_free = ? WHERE rate_key = ? AND free = ? AND tokens_free = ?",
+        (start, start, rate_key, start + seconds, start + tokens_seconds),
+    )
+
+
+def _start(row: GateRow, now: float) -> float:
+    """When the next slot begins. After the clock was set back, else everybody would wait for the time that was."""
+    return now if _set_back(row, now) else max(now, row.free, row.tokens_free, row.blocked)
+
+
+def _set_back(row: GateRow, now: float) -> bool:
+    return row.seen > now + CLOCK_STEP
+
+
+def _give(turn: Turn, row: GateRow, last: Slot, now: float) -> None:
+    """What is free comes after the last slot."""
+    turn.db.execute(
+        "INSERT INTO gates (rate_key, free, tokens_free, seen, blocked, held) VALUES (?, ?, ?, ?, 0, 0) "
+        "ON CONFLICT (rate_key) DO UPDATE SET free = excluded.free, tokens_free = excluded.tokens_free, "
+        "seen = excluded.seen, blocked = CASE WHEN ? THEN 0 ELSE blocked END",
+        (row.rate_key, last.start + last.seconds, last.start + last.tokens_seconds, now, _set_back(row, now)),
+    )
 
 
 def _row(turn: Turn, rate_key: str) -> GateRow:

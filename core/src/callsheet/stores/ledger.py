@@ -21,6 +21,7 @@ from callsheet.stores.chats import Chats
 from callsheet.stores.gates import GateRows
 from callsheet.stores.history import EventRow, Pick
 from callsheet.stores.latencies import Latencies
+from callsheet.stores.openings import Opened, Opener, Opening
 from callsheet.stores.owners import Owner
 from callsheet.stores.records import encode_mapping
 from callsheet.stores.spending import Spending
@@ -146,13 +147,23 @@ class Ledger:
         claiming = Claiming(new, self.owner.id, self.owner.is_alive, retry_unknown=retry_unknown, lost=lost)
         now, rows = self._clock(), list(events)
         # nothing was sent yet: the step to `sending`, which is durable, makes it so
-        future = self._writer.submit(lambda turn: claiming.carry_out(turn, now, rows), durable=False)
+        return await self._begin(lambda turn: claiming.carry_out(turn, now, rows), claiming.take_back, durable=False)
+
+    async def open_call(self, opening: Opening) -> Opened:
+        """`claim` a call and go on as far as nothing is in the way, up to `sending`."""
+        opener, now = Opener(opening, self.owner), self._clock()
+        return await self._begin(
+            lambda turn: opener.carry_out(turn, now), opener.take_back, durable=opening.sending is not None
+        )
+
+    async def _begin(self, begin: Callable[[Turn], T], take_back: Callable[[Turn], object], *, durable: bool) -> T:
+        future = self._writer.submit(begin, durable=durable)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            # Nobody would work on the claim. Operations keep their order, so it is carried out by then.
+            # Nobody would work on the call. Operations keep their order, so it is begun by then.
             future.add_done_callback(_look_at)
-            self._writer.submit(claiming.take_back).add_done_callback(_look_at)
+            self._writer.submit(take_back).add_done_callback(_look_at)
             raise
 
     async def advance(
@@ -244,7 +255,7 @@ class Ledger:
     async def paid_or_open(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that are not free: under way, unknown or succeeded."""
         wanted = list(keys)
-        return await self._read(lambda turn: calls.paid_or_open(turn, wanted))
+        return await self._read(lambda turn: calls.paid_or_open(turn, wanted, self.owner.is_alive))
 
     async def open_calls(self, run: str | None = None) -> list[CallRecord]:
         """The calls that are not final (of one run), oldest first."""

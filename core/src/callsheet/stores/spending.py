@@ -18,7 +18,7 @@ from callsheet.stores.owners import Owner
 from callsheet.stores.records import decode_cost
 from callsheet.stores.writer import Turn, Writer
 
-__all__ = ["Bounds", "PaidAttempt", "Reservation", "Room", "Spending", "billionths"]
+__all__ = ["Bounds", "PaidAttempt", "Reservation", "Room", "Spending", "billionths", "counted", "reserve", "settle"]
 
 QUARTER = 900
 """Seconds of a quarter of an hour: where a day may begin, whatever the time zone."""
@@ -82,7 +82,7 @@ class Spending:
     async def reserve(self, wanted: Reservation, bounds: Bounds) -> Room:
         """Set a sum aside, unless it exceeds a bound with what was spent and what others have set aside."""
         now, alive = self._clock(), self._owner.is_alive
-        return await self._writer.submit(lambda turn: _reserve(turn, wanted, bounds, alive, now), durable=False)
+        return await self._writer.submit(lambda turn: reserve(turn, wanted, bounds, alive, now), durable=False)
 
     async def attempts(self, since: float = 0.0) -> list[PaidAttempt]:
         """The attempts that ended since then, but for those that surely cost nothing; oldest first."""
@@ -100,7 +100,8 @@ def counted(cost: Cost | None) -> int | None:
     return None if cost is None or cost.high is None else billionths(cost.high)
 
 
-def _reserve(turn: Turn, wanted: Reservation, bounds: Bounds, alive: Callable[[str], bool], now: float) -> Room:
+def reserve(turn: Turn, wanted: Reservation, bounds: Bounds, alive: Callable[[str], bool], now: float) -> Room:
+    """Set a sum aside, unless it exceeds a bound; `alive` tells of an owner's id whether its process lives."""
     pending = _pending(turn, wanted.key, alive)
     for bound, most in (("run", bounds.run), ("day", bounds.day)):
         if most is None:
