@@ -20,6 +20,7 @@ from callsheet.errors import (
     JobCancelledError,
     JobFailedError,
     OverloadedError,
+    ProviderTimeoutError,
     RateLimitedError,
     Sent,
 )
@@ -253,6 +254,14 @@ async def test_an_error_that_will_not_pass_comes_out_at_once():
     """A refused key is not asked twelve times."""
     with pytest.raises(AuthenticationError):
         await wait([AuthenticationError("no")])
+
+
+@pytest.mark.parametrize("error", [OverloadedError, RateLimitedError, ProviderTimeoutError])
+async def test_a_job_that_failed_is_not_asked_for_again(error):
+    """Whatever the vendor gives as the reason: the poll was answered, and the job is over."""
+    polls = [error("it was busy", sent=Sent.FINISHED, retry_after=7), DONE]
+    with pytest.raises(error):
+        await wait(polls)
 
 
 @pytest.mark.parametrize(

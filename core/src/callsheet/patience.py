@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from callsheet.errors import ErrorKind, ProviderError
+from callsheet.errors import ErrorKind, ProviderError, Sent
 
 __all__ = ["FIRST_WAIT", "LONGEST_RETRY_AFTER", "LONGEST_WAIT", "PATIENCE", "SPREAD", "Patience", "Sleep", "spread"]
 
@@ -35,12 +35,16 @@ class Patience:
     warn: Callable[..., object]
 
     async def answer(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` gives. Raises its first failure that does not pass, or the last one of too many."""
+        """What `ask` gives. Raises its first failure that does not pass, or the last one of too many.
+
+        What the provider has finished with does not pass, whatever its kind: it was an answer, and stays the same.
+        """
         for failures in range(1, PATIENCE + 1):
             try:
                 return await ask()
             except ProviderError as error:
-                if error.kind not in _PASSING or failures == PATIENCE:
+                passes = error.kind in _PASSING and error.sent is not Sent.FINISHED
+                if not passes or failures == PATIENCE:
                     raise
                 await self.sleep(self._wait(failures, error.retry_after))
         raise AssertionError("unreachable")
