@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import heappop, heappush
@@ -28,8 +28,9 @@ from callsheet.http import HttpReply
 from callsheet.jobs import JobResult, RemoteState, RemoteStatus
 from callsheet.models import ModelRef
 from callsheet.patience import FIRST_WAIT, LONGEST_RETRY_AFTER, LONGEST_WAIT, PATIENCE
+from callsheet.poll_gates import LONGEST_WISH, POLLS_A_SECOND, PollGate
 from callsheet.reply_errors import reply_error
-from callsheet.waiting import LONGEST_WISH, POLLS_A_SECOND, SHORTEST_WAIT, RemoteWaiter
+from callsheet.waiting import SHORTEST_WAIT, RemoteWaiter
 
 DONE = RemoteStatus(RemoteState.SUCCEEDED)
 RUNNING = RemoteStatus(RemoteState.RUNNING)
@@ -88,6 +89,12 @@ class Context:
     answer: object = None
 
 
+def services_of(sleep, chance, clock=lambda: 0.0):
+    """All that the waiter uses of the services."""
+    gates = defaultdict(lambda: PollGate(clock, sleep, chance))
+    return SimpleNamespace(sleep=sleep, chance=chance, poll_gates=gates)
+
+
 async def wait(polls, collects=(), *, chance=0.5, waiting=0, log=None):
     """The waiter's result and the seconds it would have slept; `waiting` other jobs are waited for."""
     slept = []
@@ -95,10 +102,11 @@ async def wait(polls, collects=(), *, chance=0.5, waiting=0, log=None):
     async def sleep(seconds):
         slept.append(seconds)
 
-    services = SimpleNamespace(sleep=sleep, chance=lambda: chance, waiting=Counter(acme=waiting))
+    services = services_of(sleep, lambda: chance, lambda: sum(slept))
+    services.poll_gates["acme"].waiting = waiting
     context = Context(log or Log())
     result = await RemoteWaiter(Remote(polls, collects), context, services).result(Receipt())
-    assert services.waiting == Counter(acme=waiting)
+    assert services.poll_gates["acme"].waiting == waiting
     return result, slept
 
 
@@ -114,7 +122,7 @@ async def test_collect_is_told_what_the_last_poll_had_from_the_provider():
     async def sleep(_seconds):
         """Nobody waits."""
 
-    services = SimpleNamespace(sleep=sleep, chance=lambda: 0.5, waiting=Counter())
+    services = services_of(sleep, lambda: 0.5)
     assert await RemoteWaiter(remote, Context(Log()), services).result(Receipt()) is RESULT
     assert remote.told == [{"id": 1}, {"id": 1}]
 
@@ -174,7 +182,7 @@ class Hours:
 async def test_200_jobs_that_begin_together_are_polled_evenly():
     """One first question each; from then on the seconds of ten minutes are all alike, and no job is forgotten."""
     hours, seconds, asked = Hours(), Counter(), Counter()
-    services = SimpleNamespace(sleep=hours.sleep, chance=Random(1).random, waiting=Counter())
+    services = services_of(hours.sleep, Random(1).random, lambda: hours.now)
 
     class Running(Remote):
         async def poll(self, receipt, context):
@@ -198,12 +206,11 @@ async def test_200_jobs_that_begin_together_are_polled_evenly():
 
 async def test_jobs_that_end_badly_are_waited_for_no_longer():
     """The others have their polls back."""
-    waiting = Counter()
-    services = SimpleNamespace(sleep=None, chance=None, waiting=waiting)
+    services = services_of(None, None)
     waiter = RemoteWaiter(Remote([RemoteStatus(RemoteState.FAILED)]), None, services)
     with pytest.raises(JobFailedError):
         await waiter.over(Receipt())
-    assert waiting.total() == 0
+    assert services.poll_gates["acme"].waiting == 0
 
 
 async def test_passing_errors_of_polls_are_no_failures():

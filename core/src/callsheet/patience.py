@@ -8,7 +8,17 @@ from typing import TypeVar
 
 from callsheet.errors import ErrorKind, ProviderError, Sent
 
-__all__ = ["FIRST_WAIT", "LONGEST_RETRY_AFTER", "LONGEST_WAIT", "PATIENCE", "SPREAD", "Patience", "Sleep", "spread"]
+__all__ = [
+    "FIRST_WAIT",
+    "LONGEST_RETRY_AFTER",
+    "LONGEST_WAIT",
+    "PATIENCE",
+    "SPREAD",
+    "Patience",
+    "Sleep",
+    "pause",
+    "spread",
+]
 
 FIRST_WAIT = 0.5
 """Seconds before the second poll, and half of those after a first failure."""
@@ -50,12 +60,16 @@ class Patience:
         raise AssertionError("unreachable")
 
     def _wait(self, failures: int, told: float | None) -> float:
-        """Seconds: as the provider says, within the limit, else twice as long each time."""
-        if not told:
-            return spread(min(FIRST_WAIT * 2**failures, LONGEST_WAIT), self.chance(), early=SPREAD)
-        if told > LONGEST_RETRY_AFTER:
+        if told is not None and told > LONGEST_RETRY_AFTER:
             self.warn("poll.retry_after_cut", told=told, wait=LONGEST_RETRY_AFTER)
-        return spread(min(told, LONGEST_RETRY_AFTER), self.chance())
+        return pause(failures, told, self.chance())
+
+
+def pause(failures: int, told: float | None, chance: float) -> float:
+    """Seconds after so many failures in a row: as the provider says, within the limit, else twice as long each time."""
+    if told:
+        return spread(min(told, LONGEST_RETRY_AFTER), chance)
+    return spread(min(FIRST_WAIT * 2 ** min(failures, PATIENCE), LONGEST_WAIT), chance, early=SPREAD)
 
 
 def spread(seconds: float, chance: float, early: float = 0.0) -> float:

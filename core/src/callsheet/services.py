@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -22,6 +22,7 @@ from callsheet.naps import Naps
 from callsheet.patience import Patience
 from callsheet.plugin_host import PluginHost
 from callsheet.policies import Policies
+from callsheet.poll_gates import PollGate
 from callsheet.registry import BoundHandler
 from callsheet.secrets import Redactor, SecretResolver, SecretScope
 from callsheet.stores.blobs import LocalBlobs
@@ -83,7 +84,6 @@ class Services:
     """What the engine works with.
 
     `clock` gives seconds since the epoch; `sleep` waits; `chance` gives numbers from 0 to 1 (tests hand in their own).
-    `waiting` counts the remote jobs that are waited for, by provider.
     """
 
     ledger: Ledger
@@ -97,7 +97,6 @@ class Services:
     clock: Callable[[], float] = field(default=time.time)
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
     chance: Callable[[], float] = field(default=random.random)
-    waiting: Counter[str] = field(default_factory=Counter)
     telemetry: Telemetry = field(default_factory=Telemetry)
 
     @cached_property
@@ -136,6 +135,11 @@ class Services:
     def naps(self) -> Naps:
         """How remote jobs are waited for, and woken."""
         return Naps(self.sleep)
+
+    @cached_property
+    def poll_gates(self) -> defaultdict[str, PollGate]:
+        """What polls of remote jobs pass, by provider: a process has one key for each, and so one account."""
+        return defaultdict(lambda: PollGate(self.clock, self.sleep, self.chance))
 
     def transfer(self, origin: str) -> GuardedTransfer:
         """HTTP to one origin (its `endpoint`), and the way in for files; the same object for all calls of a provider."""

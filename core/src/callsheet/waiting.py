@@ -12,15 +12,13 @@ from callsheet.errors import CallsheetError, ErrorKind, JobCancelledError, JobFa
 from callsheet.handler import Batches, FindsJobs, RemoteJobs
 from callsheet.jobs import JobResult, ProviderRequest, Receipt, RemoteState, RemoteStatus
 from callsheet.patience import FIRST_WAIT, LONGEST_WAIT, SPREAD, Patience, Sleep, spread
+from callsheet.poll_gates import LONGEST_WISH
 from callsheet.services import Services
 
-__all__ = ["LONGEST_WISH", "POLLS_A_SECOND", "SHORTEST_WAIT", "RemoteWaiter", "looked_up"]
+__all__ = ["SHORTEST_WAIT", "RemoteWaiter", "looked_up"]
 
 SHORTEST_WAIT = 0.1
 """For a plugin whose wish is to be asked again at once."""
-LONGEST_WISH = 60.0
-POLLS_A_SECOND = 20.0
-"""One provider is asked no oftener, however many of its jobs are waited for: vendors count, and each poll takes CPU."""
 
 T = TypeVar("T")
 
@@ -52,23 +50,26 @@ class RemoteWaiter:
 
     async def over(self, receipt: Receipt) -> RemoteStatus:
         """What the last poll said, when the job has succeeded. Raises as `result` does."""
-        waiting, provider, wait = self._services.waiting, receipt.ref.provider, FIRST_WAIT
-        waiting[provider] += 1
+        gate, wait = self._services.poll_gates[receipt.ref.provider], FIRST_WAIT
+        gate.waiting += 1
+
+        async def polled() -> RemoteStatus:
+            return await gate.through(lambda: self._handler.poll(receipt, self._context))
+
         try:
             while True:
-                status = await self.patiently(receipt, lambda: self._handler.poll(receipt, self._context))
+                status = await self.patiently(receipt, polled)
                 if status.terminal:
                     _check(receipt, status)
                     return status
-                crowd = min(waiting[provider] / POLLS_A_SECOND, LONGEST_WISH)
                 if status.poll_after is None:
-                    await self._nap(spread(max(wait, crowd), self._services.chance(), early=SPREAD))
+                    await self._nap(spread(max(wait, gate.round), self._services.chance(), early=SPREAD))
                 else:
                     wish = min(max(SHORTEST_WAIT, status.poll_after), LONGEST_WISH)
-                    await self._nap(spread(max(wish, crowd), self._services.chance()))
+                    await self._nap(spread(max(wish, gate.round), self._services.chance()))
                 wait = min(wait * 1.5, LONGEST_WAIT)
         finally:
-            waiting[provider] -= 1
+            gate.waiting -= 1
 
     async def patiently(self, receipt: Receipt, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer, asked for again while the failure is a passing one; the receipt stays good when it is given up.
