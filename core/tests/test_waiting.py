@@ -19,6 +19,7 @@ from callsheet.errors import (
     ErrorKind,
     JobCancelledError,
     JobFailedError,
+    MalformedOutputError,
     OverloadedError,
     ProviderTimeoutError,
     RateLimitedError,
@@ -26,6 +27,7 @@ from callsheet.errors import (
 )
 from callsheet.http import HttpReply
 from callsheet.jobs import JobResult, RemoteState, RemoteStatus
+from callsheet.json_api import JsonApi
 from callsheet.models import ModelRef
 from callsheet.patience import FIRST_WAIT, LONGEST_RETRY_AFTER, LONGEST_WAIT, PATIENCE
 from callsheet.poll_gates import LONGEST_WISH, POLLS_A_SECOND, PollGate
@@ -255,6 +257,69 @@ async def test_patience_is_for_failures_in_a_row():
     failures = [ConnectionFailedError("x")] * (PATIENCE - 1)
     result, _ = await wait([*failures, RUNNING, *failures, DONE])
     assert result is RESULT
+
+
+async def key():
+    """A vendor that wants none."""
+
+
+class Answering:
+    """A vendor's wire as plugins have it: each poll gets the next of these replies."""
+
+    def __init__(self, replies):
+        self.replies, self.secrets, self.http = list(replies), SimpleNamespace(key=key), self
+        self.provider, self.job, self.log, self.clock = "acme", None, Log(), lambda: 0.0
+
+    async def send(self, _method, _path, **_more):
+        """As `Http.send`."""
+        return self.replies.pop(0)
+
+    async def poll(self, _receipt, context):
+        """As a plugin's handler."""
+        states = {"going": RemoteState.RUNNING, "made": RemoteState.SUCCEEDED}
+        return JsonApi().status(await JsonApi().ask(context, "/jobs/1"), states, context)
+
+
+MADE = HttpReply(200, {}, b'{"status": "made"}')
+GARBAGE = {
+    "a proxy's page": HttpReply(200, {"content-type": "text/html"}, b"<html>Sign in to continue</html>"),
+    "JSON that is cut": HttpReply(200, {}, MADE.body[:11]),
+    "nothing": HttpReply(200, {}, b""),
+    "no object": HttpReply(200, {}, b'["made"]'),
+    "an object without the word": HttpReply(200, {}, b'{"detail": "try later"}'),
+    "a word that nobody knows": HttpReply(200, {}, b'{"status": "m\xc3\xa4de"}'),
+    "a redirect": HttpReply(302, {"location": "https://portal.invalid/"}, b""),
+}
+
+
+async def asked_of(vendor):
+    """What the last poll said, and the seconds that would have been slept."""
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    services = services_of(sleep, lambda: 0.5)
+    return slept, await asyncio.gather(RemoteWaiter(vendor, vendor, services).over(Receipt()), return_exceptions=True)
+
+
+@pytest.mark.parametrize("reply", GARBAGE.values(), ids=GARBAGE)
+async def test_a_poll_that_is_answered_by_garbage_is_asked_again(reply):
+    """After longer and longer pauses, and no more than twelve times; then as ever: nobody could ask, the receipt is good."""
+    slept, (status,) = await asked_of(Answering([reply, reply, MADE]))
+    assert (status.state, status.answer, slept) == (RemoteState.SUCCEEDED, {"status": "made"}, [1.0, 2.0])
+    vendor = Answering([reply] * PATIENCE + [MADE])
+    slept, (error,) = await asked_of(vendor)
+    assert (error.kind, error.sent, vendor.replies) == (ErrorKind.MALFORMED_OUTPUT, Sent.UNKNOWN, [MADE])
+    assert slept == [1.0, 2.0, 4.0, 8.0, *[LONGEST_WAIT] * (PATIENCE - 5)]
+
+
+async def test_a_job_whose_output_is_said_to_be_broken_is_not_asked_for_again():
+    """That was the provider's word on the job; and what is wrong with a collected result is so the next time, too."""
+    with pytest.raises(MalformedOutputError):
+        await wait([MalformedOutputError("broken", sent=Sent.FINISHED), DONE])
+    with pytest.raises(MalformedOutputError):
+        await wait([DONE], [MalformedOutputError("broken", sent=Sent.UNKNOWN)])
 
 
 async def test_an_error_that_will_not_pass_comes_out_at_once():

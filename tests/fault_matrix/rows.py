@@ -26,6 +26,7 @@ _JSON = {"content-type": "application/json"}
 _EVENTS = {"content-type": "text/event-stream"}
 _SOUND = {"content-type": "audio/mpeg"}
 _ENDLESS = 5 << 30
+_PAGE = Fault(status=200, body=b"<html>Hello</html>", headers={"content-type": "text/html"})
 
 Faults = Callable[[Column], Fault | None]
 
@@ -255,7 +256,7 @@ ROWS = (
     Row("529", told(529)),
     Row("JSON breaks off", malformed),
     Row("cut answer", cut),
-    Row("another type", every(Fault(status=200, body=b"<html>Hello</html>", headers={"content-type": "text/html"}))),
+    Row("another type", every(_PAGE)),
     Row("empty answer", lambda column: answer(column, b"")),
     Row("redirect", every(Fault(status=307, headers={"location": "https://elsewhere.invalid/"}))),
     Row("oversized answer", lambda column: answer(column, b"{", _ENDLESS)),
@@ -269,6 +270,9 @@ ROWS = (
     Row("poll: 503", told(503), "poll"),
     Row("poll: 503 for minutes", told(503), "poll", times=12),
     Row("poll: JSON breaks off", malformed, "poll"),
+    Row("poll: another type", every(_PAGE), "poll"),
+    Row("poll: another type for minutes", every(_PAGE), "poll", times=12),
+    Row("poll: empty answer", lambda column: answer(column, b""), "poll"),
     Row("file: cut", every(Fault(size=60, abrupt=True)), "fetch"),
     Row("file: 404", told(404), "fetch"),
     Row("file: 503", told(503), "fetch"),

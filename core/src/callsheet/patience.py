@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ __all__ = [
     "FIRST_WAIT",
     "LONGEST_RETRY_AFTER",
     "LONGEST_WAIT",
+    "PASSING",
     "PATIENCE",
     "SPREAD",
     "Patience",
@@ -33,7 +34,8 @@ PATIENCE = 12
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
-_PASSING = frozenset({ErrorKind.CONNECTION_FAILED, ErrorKind.TIMEOUT, ErrorKind.OVERLOADED, ErrorKind.RATE_LIMITED})
+PASSING = frozenset({ErrorKind.CONNECTION_FAILED, ErrorKind.TIMEOUT, ErrorKind.OVERLOADED, ErrorKind.RATE_LIMITED})
+"""What passes of any question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Patience:
     chance: Callable[[], float]
     warn: Callable[..., object]
 
-    async def answer(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def answer(self, ask: Callable[[], Awaitable[T]], passing: Container[ErrorKind] = PASSING) -> T:
         """What `ask` gives. Raises its first failure that does not pass, or the last one of too many.
 
         What the provider has finished with does not pass, whatever its kind: it was an answer, and stays the same.
@@ -53,7 +55,7 @@ class Patience:
             try:
                 return await ask()
             except ProviderError as error:
-                passes = error.kind in _PASSING and error.sent is not Sent.FINISHED
+                passes = error.kind in passing and error.sent is not Sent.FINISHED
                 if not passes or failures == PATIENCE:
                     raise
                 await self.sleep(self._wait(failures, error.retry_after))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from callsheet.context import JobContext
 from callsheet.errors import CallsheetError, ErrorKind, JobCancelledError, JobFailedError, ProviderError, Sent
 from callsheet.handler import Batches, FindsJobs, RemoteJobs
 from callsheet.jobs import JobResult, ProviderRequest, Receipt, RemoteState, RemoteStatus
-from callsheet.patience import FIRST_WAIT, LONGEST_WAIT, SPREAD, Patience, Sleep, spread
+from callsheet.patience import FIRST_WAIT, LONGEST_WAIT, PASSING, SPREAD, Patience, Sleep, spread
 from callsheet.poll_gates import LONGEST_WISH
 from callsheet.services import Services
 
@@ -19,6 +19,9 @@ __all__ = ["SHORTEST_WAIT", "RemoteWaiter", "looked_up"]
 
 SHORTEST_WAIT = 0.1
 """For a plugin whose wish is to be asked again at once."""
+
+_PASSING_OF_A_POLL = PASSING | {ErrorKind.MALFORMED_OUTPUT}
+"""A page of some proxy is no word of the provider's; to ask again costs nothing."""
 
 T = TypeVar("T")
 
@@ -58,7 +61,7 @@ class RemoteWaiter:
 
         try:
             while True:
-                status = await self.patiently(receipt, polled)
+                status = await self.patiently(receipt, polled, _PASSING_OF_A_POLL)
                 if status.terminal:
                     _check(receipt, status)
                     return status
@@ -71,7 +74,9 @@ class RemoteWaiter:
         finally:
             gate.waiting -= 1
 
-    async def patiently(self, receipt: Receipt, ask: Callable[[], Awaitable[T]]) -> T:
+    async def patiently(
+        self, receipt: Receipt, ask: Callable[[], Awaitable[T]], passing: Container[ErrorKind] = PASSING
+    ) -> T:
         """The answer, asked for again while the failure is a passing one; the receipt stays good when it is given up.
 
         Raises ConfigError for a job that this key's account has not, because another one made it.
@@ -86,7 +91,7 @@ class RemoteWaiter:
                     error.sent = Sent.UNKNOWN  # the question was refused; the job had been accepted
                 raise
 
-        return await self._patience.answer(asked)
+        return await self._patience.answer(asked, passing)
 
     def _warn(self, event: str, **about: object) -> None:
         self._context.log.warning(event, **about)
