@@ -149,6 +149,19 @@ async def test_a_single_call_is_within_the_bounds(studio):
     assert len(studio.acme.sent) == 2
 
 
+async def test_a_call_brings_its_own_bound(studio):
+    """It takes the place of the configured one, up or down; a stream likewise."""
+    async with await studio.open(settings=settings(max_run="0.20")) as client:
+        await client.call("acme:priced", prompt="x", max_cost=Decimal("0.25"))
+        with pytest.raises(BudgetExceededError, match=r"\$0\.24 for a call outside of a run"):
+            await client.call("acme:priced", prompt="x", max_cost=Decimal("0.24"))
+        with pytest.raises(BudgetExceededError):
+            await anext(client.stream("acme:priced", prompt="x", max_cost=Decimal(0)))
+        with pytest.raises(BudgetExceededError, match="a budget is set"):
+            await client.call("acme:text", prompt="x", max_cost=Decimal(5))
+    assert len(studio.acme.sent) == 1
+
+
 @pytest.mark.parametrize(("model", "count"), [("acme:priced", 2), ("acme:batch-priced", 4)])
 async def test_many_calls_share_one_bound(studio, model, count):
     """One by one, and by batch for half the price; what does not fit is an error in its place."""

@@ -20,7 +20,8 @@ _ADVICE: Mapping[str, str] = {
     ErrorKind.CAPABILITY_UNSUPPORTED: "choose another model, or leave the attribute out",
     ErrorKind.TIMEOUT: "go on later: what is paid for is kept",
     ErrorKind.CONNECTION_FAILED: "check the network, then go on",
-    "budget": "raise the bound to go on: `callsheet resume RUN --max-cost USD`, or [money] in callsheet.toml",
+    "budget": "raise the bound to go on: `callsheet resume RUN --max-cost USD` for a run, --max-cost for a call, or [money] "
+    "in callsheet.toml",
 }
 
 

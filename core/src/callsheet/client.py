@@ -45,6 +45,7 @@ from callsheet.stores.ledger import Ledger
 from callsheet.stores.owners import Owner
 from callsheet.streaming import Streaming
 from callsheet.streams import StreamEvent
+from callsheet.tickets import left_of
 from callsheet.transfer.pool import ConnectionPool
 from callsheet.webhooks import WebhookOutcome, take_webhook
 
@@ -172,16 +173,18 @@ class Client:
         strict: bool = False,
         fallbacks: Sequence[str | ModelRef] = (),
         require: Requirements | None = None,
+        max_cost: Decimal | None = None,
         **attributes: object,
     ) -> JobResult:
         """One call to one model. File attributes take paths. A fresh sample is paid for unless `reuse`.
 
         `fallbacks` are asked in order when the model surely failed; `options` are for the first one alone. For a `ref` like
         `auto:image.generate` a model is chosen that takes the call and meets `require`; others are its fallbacks.
-        Raises ConfigError for a wrong attribute or model, ProviderError as the (last) call fails.
+        `max_cost` in US dollars takes the place of the configured `max_run`, for all of them together.
+        Raises ConfigError for a wrong attribute or model, ProviderError as the (last) call fails, BudgetExceededError.
         """
-        given = options or {}
-        asked = _Asked(ref, fallbacks, operation, Mode(mode), attributes, given, on_unknown, reuse, strict, require)
+        wish = (attributes, options or {}, on_unknown, reuse, strict, require, max_cost)
+        asked = _Asked(ref, fallbacks, operation, Mode(mode), *wish)
         return self._told(await self.runtime.performer.perform(await self._performance(asked)))
 
     def stream(
@@ -198,6 +201,7 @@ class Client:
         fallbacks: Sequence[str | ModelRef] = (),
         restart: bool = False,
         require: Requirements | None = None,
+        max_cost: Decimal | None = None,
         **attributes: object,
     ) -> AsyncGenerator[StreamEvent, None]:
         """One call whose answer is read while it is made: `async for event in client.stream(…)`; as `call` otherwise.
@@ -209,8 +213,8 @@ class Client:
         No fallback is asked any more once a part of the answer has come; with `restart` it is, and StreamRestarted says
         that the answer begins anew.
         """
-        given = options or {}
-        asked = _Asked(ref, fallbacks, operation, Mode(mode), attributes, given, on_unknown, reuse, strict, require)
+        wish = (attributes, options or {}, on_unknown, reuse, strict, require, max_cost)
+        asked = _Asked(ref, fallbacks, operation, Mode(mode), *wish)
         return self._streaming.events(lambda: self._performance(asked, sample, restart=restart), self._told)
 
     async def _performance(self, asked: _Asked, sample: int | None = None, *, restart: bool = False) -> Performance:
@@ -232,11 +236,13 @@ class Client:
                 calls.append(call)
         fresh = 0 if asked.reuse else None  # `reuse` takes sample 0 as it is; else one that nobody has paid for yet
         samples = [fresh if sample is None else sample, *(fresh for _ in calls[1:])]
-        services = self.runtime.services
+        made: list[tuple[PreparedCall, Ticket]] = []
 
-        def ticket(_call: PreparedCall, _warnings: tuple[CallWarning, ...]) -> Ticket:
-            budget = Budget.of(services, services.policies.money)
-            return Ticket("", asked.on_unknown, reuse=asked.reuse, budget=budget)
+        def ticket(call: PreparedCall, _warnings: tuple[CallWarning, ...]) -> Ticket:
+            money = self.runtime.settings.bounded(left_of(asked.max_cost, made))
+            budget = Budget.of(self.runtime.services, money)
+            made.append((call, Ticket("", asked.on_unknown, reuse=asked.reuse, budget=budget)))
+            return made[-1][1]
 
         chosen = list(zip(calls, samples, strict=True))
         known = asked.reuse and len(calls) > 1
@@ -382,3 +388,4 @@ class _Asked:
     reuse: bool
     strict: bool
     require: Requirements | None = None
+    max_cost: Decimal | None = None

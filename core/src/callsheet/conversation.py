@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
+from decimal import Decimal
 
 from callsheet.artifacts import BlobArtifact, FileRef, TextArtifact
 from callsheet.client import Client
@@ -58,7 +59,9 @@ class Conversation:
         question = Message("user", (*parts, TextPart(text)))
         self.exchanges.append(await self._client.ledger.chats.ask(self.chat, question))
 
-    def stream(self, on_unknown: OnUnknown = OnUnknown.FAIL) -> AsyncGenerator[StreamEvent, None]:
+    def stream(
+        self, on_unknown: OnUnknown = OnUnknown.FAIL, max_cost: Decimal | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
         """The answer to the pending question. Asked for again it is the same call: what is paid for is replayed."""
         pending = self.pending
         if pending is None:
@@ -70,6 +73,7 @@ class Conversation:
             mode=self.chat.mode,
             on_unknown=on_unknown,
             sample=pending.sample,
+            max_cost=max_cost,
             messages=(*said, pending.question),
             system=self.chat.system or None,
         )

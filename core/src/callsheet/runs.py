@@ -23,7 +23,6 @@ from callsheet.models import Mode
 from callsheet.outputs import OutputFolder
 from callsheet.pay_once import OnUnknown
 from callsheet.plan import JobState, Plan, Planner, PriorParts, strict_problems
-from callsheet.policies import MoneyPolicy
 from callsheet.preparation import Preparer
 from callsheet.registry import BoundHandler
 from callsheet.result_check import has_all_files
@@ -275,17 +274,9 @@ class SheetRun:
 
     def _options(self, run_id: str) -> RunOptions:
         request, settings = self._request, self._runtime.settings
-        budget = Budget.of(self._runtime.services, self._money(), run_id)
+        budget = Budget.of(self._runtime.services, settings.bounded(request.max_cost), run_id)
         concurrency, seconds = settings.concurrency, settings.policies.deadlines.run
         return RunOptions(concurrency, request.fail_fast, request.strict, request.on_unknown, budget, seconds)
-
-    def _money(self) -> MoneyPolicy:
-        settings, most = self._runtime.settings, self._request.max_cost
-        money = settings.policies.money
-        if most is None:
-            return money
-        unknown = money.unknown if ("money", "unknown") in settings.origins else "refuse"
-        return replace(money, max_run=most, unknown=unknown)
 
     def _preparer(self) -> Preparer:
         return Preparer(self._expansion, self._resolve, self._mode_of, self._files, self._runtime.settings.salt)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from callsheet.models import ModelInfo
-from callsheet.policies import Policies
+from callsheet.policies import MoneyPolicy, Policies
 
 __all__ = ["Key", "ProviderSettings", "SecretSettings", "Settings"]
 
@@ -71,3 +72,14 @@ class Settings:
     def with_env_file(self, file: str) -> Settings:
         """These settings with another .env file, if one is named."""
         return replace(self, secrets=replace(self.secrets, env_file=file)) if file else self
+
+    def bounded(self, most: Decimal | None) -> MoneyPolicy:
+        """The money policy of who asks for a run or a call that costs at most so much; None: nobody has said.
+
+        Calls of unknown price are refused under such a bound, unless a file allows them.
+        """
+        money = self.policies.money
+        if most is None:
+            return money
+        unknown = money.unknown if ("money", "unknown") in self.origins else "refuse"
+        return replace(money, max_run=most, unknown=unknown)

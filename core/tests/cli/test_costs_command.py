@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -23,20 +25,30 @@ name = "dear"
 model = "words"
 operation = "text.generate"
 price = [{ per = "run", usd = 0.50, as_of = "2026-08-01", source = "dear.test/pricing" }]
+[[models]]
+model = "second"
+operation = "text.generate"
+price = [{ per = "run", usd = 0.50, as_of = "2026-08-01", source = "dear.test/pricing" }]
 """
 CODE = """
 from callsheet.plugin import (
-    ContentRejectedError, Expected, HandlerSpec, JobFailedError, JobResult, ProviderRequest, TextArtifact, hookimpl
+    ContentRejectedError, Expected, HandlerSpec, JobFailedError, JobResult, OverloadedError, ProviderRequest,
+    TextArtifact, hookimpl
 )
 
 class Dear:
     def prepare(self, job):
-        return ProviderRequest(job.ref, job.operation, {"prompt": job.inputs.prompt, "options": {}}, (Expected("text", "text/plain"),), {"run": 1})
+        prompt = job.inputs.prompt or job.inputs.messages[-1].parts[-1].text
+        return ProviderRequest(job.ref, job.operation, {"prompt": prompt, "options": {}}, (Expected("text", "text/plain"),), {"run": 1})
 
     async def invoke(self, request, context):
         if request.body["prompt"] == "refused":
             raise ContentRejectedError("no")
-        if request.body["prompt"] == "broken":
+        if request.body["prompt"] == "lost":
+            raise RuntimeError
+        if request.body["prompt"] == "busy" and request.ref.model == "words":
+            raise OverloadedError("come back later", retryable=False)
+        if request.body["prompt"] == "broken" and request.ref.model == "words":
             raise JobFailedError("broke", retryable=False)
         return JobResult((TextArtifact(request.body["prompt"]),))
 
@@ -128,6 +140,64 @@ def test_a_bound_on_the_command_line(dear, cli):
     receipt.write_text("{}")
     refused = cli("resume", receipt, "--max-cost", "1")
     assert (refused.code, "--max-cost is for runs" in refused.err) == (2, True)
+
+
+def test_a_call_above_the_bound_is_not_sent(dear, cli):
+    """The words, the kind and the exit code are those of a run; what is reused or mocked costs nothing."""
+    call = ("call", "dear:words", "-p", "prompt=x")
+    assert cli(*call, "--max-cost", "0.50").code == 0
+    assert cli(*call, "--max-cost", "0", "--reuse").code == 0
+    ended = cli(*call, "--max-cost", "0.49")
+    assert (ended.code, ended.out) == (1, "")
+    assert "error: call (dear:words) was not started: it costs $0.50, and of the $0.49 for a call" in ended.err
+    assert "what to do: raise the bound to go on" in ended.err
+    error = cli(*call, "--max-cost", "0", "--json").document["error"]
+    assert (error["kind"], error["sent"]) == ("budget", "not_sent")
+    assert cli(*call, "--max-cost", "0", "--mode", "mock").code == 0
+    assert cli(*call, "--max-cost", "0", "--stream").code == 1
+    assert cli(*call, "--max-cost", "much").code == 2
+    assert cli("costs", "--json").document["total"]["attempts"] == 1
+
+
+def test_a_call_of_unknown_price_under_a_bound(dear, cli, site, monkeypatch):
+    """It is refused as in a run, and with the word that lets it go."""
+    unpriced = "".join(line for line in TOML.splitlines(True) if not line.startswith("price"))
+    site.install("callsheet-vague", toml=unpriced.replace("dear", "vague"), code=CODE.replace("dear", "vague"))
+    monkeypatch.setenv("CALLSHEET_PLUGINS", "toy,callsheet-vague")
+    call = ("call", "vague:words", "-p", "prompt=x", "--max-cost", "5", "--project", ".")
+    refused = cli(*call)
+    assert refused.code == 1
+    assert '[money] unknown = "allow" lets such calls go' in refused.err
+    Path("callsheet.toml").write_text('[money]\nunknown = "allow"\n')
+    assert cli(*call).code == 0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "bound", "code"),
+    [("broken", "0.99", 1), ("broken", "1.00", 0), ("busy", "0.50", 0), ("busy", "0.49", 1)],
+)
+def test_a_call_and_its_fallbacks_share_the_bound(dear, cli, prompt, bound, code):
+    """What a model before may have cost is counted; of one that surely did not accept the request, nothing."""
+    ended = cli("call", "dear:words", "-p", f"prompt={prompt}", "--fallback", "dear:second", "--max-cost", bound)
+    assert ended.code == code
+    assert ended.out == ("" if code else f"{prompt}\n")
+
+
+def test_a_chat_within_a_bound(dear, cli, monkeypatch):
+    """Its answers share it: what they did cost is counted, and after one that nobody knows nothing more is sent."""
+
+    def chat(*lines, bound):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        return cli("chat", "dear:words", "--max-cost", bound)
+
+    ended = chat("one", "two", "three", bound="1.20")
+    assert (ended.code, len(ended.out.splitlines())) == (1, 2)
+    assert "it costs $0.50, and of the $0.20 for a call outside of a run" in ended.err
+    assert "of --max-cost $0.20 is left" in ended.err
+    assert "your message is kept: /retry sends it again" in ended.err
+    assert chat("one", "two", bound="1.00").code == 0
+    lost = chat("lost", bound="5")
+    assert "nobody knows what that attempt cost, so nothing is left of --max-cost" in lost.err
 
 
 def test_nothing_fits(dear, cli):

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from callsheet.cli.options import PAIR, complete_refs, json_option, mode_option, project_option, table_of
+from callsheet.cli.options import (
+    PAIR,
+    call_cost_option,
+    complete_refs,
+    json_option,
+    mode_option,
+    project_option,
+    table_of,
+)
 from callsheet.cli.terminal import Session
 from callsheet.errors import ConfigError
 from callsheet.selector import AUTO
@@ -49,6 +57,7 @@ Pairs = tuple[tuple[str, str], ...]
     help="Asked when the model before has failed.",
 )
 @click.option("--reuse", is_flag=True, help="Take the result that was paid for before, if there is one.")
+@call_cost_option
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the result goes.")
 @project_option
@@ -71,7 +80,7 @@ def call(session: Session, /, ref: str, *, params: Pairs, options: Pairs, projec
             wanted: dict[str, Any] = {
                 "operation": operation,
                 "options": settings,
-                **{name: asked[name] for name in ("mode", "reuse", "strict", "fallbacks")},
+                **{name: asked[name] for name in ("mode", "reuse", "strict", "fallbacks", "max_cost")},
                 **_attributes(operation, (*params, *_shorts(operation, asked))),
             }
             told = Call(str(target), operation.value, asked["mode"], asked["output"])

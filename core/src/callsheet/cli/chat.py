@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from callsheet.cli.options import complete_refs, json_option, project_option
+from callsheet.cli.options import call_cost_option, complete_refs, json_option, project_option
 from callsheet.cli.terminal import Session, put_json, put_table
 
 __all__ = ["chat"]
@@ -35,6 +35,7 @@ _FIRST_WORDS = 60
     help="Go on with a chat; without an ID with the latest one.",
 )
 @click.option("--mode", type=click.Choice(["live", "mock"]), help="Mock calls nobody.  [default: live]")
+@call_cost_option
 @click.option("--list", "listed", is_flag=True, help="List the chats, and do nothing else.")
 @project_option
 @json_option
@@ -62,7 +63,8 @@ def chat(session: Session, /, ref: str | None, project: Path | None, **asked: An
     if continued is not None and (asked["system"] is not None or asked["mode"] is not None):
         raise click.UsageError("--continue keeps the chat's own --system and --mode: leave them out")
     chat_id = None if continued is None else "" if continued == LATEST else continued
-    wish = Wish(ref or "", chat_id, asked["system"] or "", asked["mode"] or "live", asked["attach"])
+    system, mode = asked["system"] or "", asked["mode"] or "live"
+    wish = Wish(ref or "", chat_id, system, mode, asked["attach"], asked["max_cost"])
     return talk(session, project, wish)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAIR",
+    "call_cost_option",
     "complete_refs",
     "json_option",
     "max_cost_option",
@@ -83,12 +84,13 @@ class AmountType(click.ParamType):  # type: ignore[type-arg]  # generic since cl
         return amount
 
 
-max_cost_option = click.option(
-    "--max-cost",
-    type=AmountType(),
-    metavar="USD",
-    help="Start nothing that could bring the run above this; of unknown price, only if [money] says so.",
-)
+def _cost_option(what: str) -> Callable[[F], F]:
+    told = f"{what} above this; of unknown price, only if [money] says so."
+    return click.option("--max-cost", type=AmountType(), metavar="USD", help=told)
+
+
+max_cost_option = _cost_option("Start nothing that could bring the run")
+call_cost_option = _cost_option("Send nothing that could bring the cost")
 
 
 def _complete_sheets(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:

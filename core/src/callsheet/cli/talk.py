@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from callsheet.cli.terminal import Session, put_data, say
 from callsheet.cli.work import open_project, performing, project_command
 from callsheet.client import Client
 from callsheet.conversation import Conversation
-from callsheet.errors import CallsheetError, ConfigError
+from callsheet.errors import BudgetExceededError, CallsheetError, ConfigError
 from callsheet.intake import take_in
+from callsheet.manifest import cost_from_json
+from callsheet.money import Cost
 from callsheet.pay_once import OnUnknown, UnknownOutcomeError
+from callsheet.storage import Event
 
 __all__ = ["Wish", "talk"]
 
@@ -42,6 +46,7 @@ class Wish:
     system: str
     mode: str
     attach: tuple[Path, ...]
+    max_cost: Decimal | None = None
 
 
 def talk(session: Session, project: Path | None, wish: Wish) -> int:
@@ -51,7 +56,8 @@ def talk(session: Session, project: Path | None, wish: Wish) -> int:
         try:
             client: Client = perform(stack.enter_async_context(open_project(session, project, user=True)))
             conversation: Conversation = perform(_opened(client, wish))
-            talking = _Talk(session, client, conversation, perform, typed=sys.stdin.isatty())
+            talking = _Talk(session, client, conversation, perform, sys.stdin.isatty(), wish.max_cost)
+            stack.callback(client.ledger.subscribe(talking.hear))
             for path in wish.attach:
                 talking.attach(str(path))
             try:
@@ -71,13 +77,17 @@ async def _opened(client: Client, wish: Wish) -> Conversation:
 
 @dataclass(slots=True)
 class _Talk:
-    """A chat under way. `typed`: a person sits at the keyboard. `told` are the warnings that need not be read again."""
+    """A chat under way. `typed`: a person sits at the keyboard; `left` is what may still be spent, None without a bound.
+
+    `told` are the warnings that need not be read again.
+    """
 
     session: Session
     client: Client
     conversation: Conversation
     perform: Perform
     typed: bool
+    left: Decimal | None
     files: list[FileRef] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
 
@@ -137,12 +147,24 @@ class _Talk:
         self.files.append(self.perform(take_in(path, self.client.runtime.services.blobs, "/attach")))
         say(f"with the next message: {path.name} ({self.files[-1].media_type})")
 
+    def hear(self, event: Event) -> None:
+        """Take what an attempt cost from what is left; where nobody knows how much a lost one was, nothing is."""
+        cost = event.body.get("cost")
+        if self.left is None or not isinstance(cost, dict):
+            return
+        spent = cost_from_json(cost).high
+        if spent is not None:
+            self.left = max(self.left - spent, Decimal(0))
+        elif event.type != "job.succeeded":
+            self.left = Decimal(0)
+            say("note: nobody knows what that attempt cost, so nothing is left of --max-cost")
+
     def _answer(self, on_unknown: OnUnknown) -> None:
         self.perform(self._answered(on_unknown))
 
     async def _answered(self, on_unknown: OnUnknown) -> None:
         self.session.partial_shown = False
-        events = self.conversation.stream(on_unknown)
+        events = self.conversation.stream(on_unknown, self.left)
         live = LiveText(self.session, quiet=not sys.stdout.isatty())
         result = await live.follow(events)
         answer = await self.conversation.answered(result)
@@ -156,6 +178,8 @@ class _Talk:
 
     def _failed(self, error: CallsheetError) -> int:
         code = complain(self.session, error)
+        if isinstance(error, BudgetExceededError) and self.left is not None:
+            say(f"of --max-cost {Cost.exactly(self.left)} is left")
         if self.conversation.pending is not None:
             unknown = isinstance(error, UnknownOutcomeError)
             say(f"your message is kept: {'/retry anyway' if unknown else '/retry'} sends it again")
