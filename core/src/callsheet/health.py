@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from callsheet.errors import CallsheetError, ConfigError
+from callsheet.errors import CallsheetError, ConfigError, ErrorKind, ProviderError
 from callsheet.failures import cleanse
 from callsheet.handler import ChecksHealth
 from callsheet.policies import LimitPolicy
@@ -45,11 +45,15 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class CheckUp:
-    """Whether a provider answers to our key: after so many seconds, or what the problem is."""
+    """Whether a provider answers to our key: after so many seconds, or what the problem is.
+
+    `refused`: the problem is the key itself. A key that may not ask this very question can be good for calls.
+    """
 
     provider: str
     seconds: float
     problem: str = ""
+    refused: bool = False
 
 
 async def health_of(runtime: Runtime) -> Health:
@@ -68,10 +72,11 @@ async def reset_health(runtime: Runtime, provider: str) -> tuple[list[Domain], l
     return await ledger.breakers.reset(provider), await ledger.gates.reset(provider)
 
 
-async def check_up(runtime: Runtime) -> list[CheckUp]:
-    """Ask each provider that can be asked for nothing, and whose key is there, all at the same time."""
+async def check_up(runtime: Runtime, among: Collection[str] | None = None) -> list[CheckUp]:
+    """Ask each provider (of those that are named) that can be asked for nothing, and whose key is there, all at once."""
     plugins = runtime.services.host.discovery.plugins
-    providers = sorted({found.provider for found in plugins if found.usable and found.provider})
+    known = {found.provider for found in plugins if found.usable and found.provider}
+    providers = sorted(known if among is None else known.intersection(among))
     checks = await asyncio.gather(*(_checked(runtime, provider) for provider in providers))
     return [check for check in checks if check is not None]
 
@@ -93,7 +98,8 @@ async def _checked(runtime: Runtime, provider: str) -> CheckUp | None:
         return CheckUp(provider, 0.0, str(error))
     except CallsheetError as error:
         cleanse(error, runtime.services.redactor)
-        return CheckUp(provider, time.monotonic() - began, str(error))
+        refused = isinstance(error, ProviderError) and error.kind is ErrorKind.AUTHENTICATION
+        return CheckUp(provider, time.monotonic() - began, str(error), refused)
     except TimeoutError:
         return CheckUp(provider, CHECK_SECONDS, f"no answer within {CHECK_SECONDS:g} s")
     except Exception as error:  # noqa: BLE001 - a broken plugin must not hide the others

@@ -59,6 +59,66 @@ def test_a_missing_key_is_exit_code_3(toy, cli, config):
     assert "there is no provider 'toi'; did you mean 'toy'?" in ended.err
 
 
+CHECKED = """
+    async def check_health(self, context):
+        if "TOY_REFUSES" in os.environ:
+            raise error_for(ErrorKind(os.environ["TOY_REFUSES"]))(f"no: {(await context.secrets.key()).reveal()}")
+        Path("asked").touch()
+
+    async def stream("""
+
+
+@pytest.fixture
+def checked(toy, config):
+    """The toy provider, which can be asked for nothing."""
+    config("")
+    source = toy / "__init__.py"
+    source.write_text(source.read_text().replace("\n    async def stream(", CHECKED, 1))
+
+
+@pytest.mark.parametrize(
+    ("refuses", "said", "code"),
+    [
+        ("", ("accepted", "accepted"), 0),
+        ("authentication", ("refused", "refused"), 3),
+        ("access_denied", ("unknown", "could not ask"), 1),
+        ("connection_failed", ("unknown", "could not ask"), 1),
+    ],
+)
+def test_providers_say_whether_they_accept_their_keys(checked, cli, monkeypatch, *, refuses, said, code):
+    """Asked for nothing, and only when that is wanted; a key that may not ask this is not called wrong."""
+    monkeypatch.setenv("TOY_KEY", KEY)
+    assert cli("secrets", "check").code == 0
+    assert not Path("asked").exists()
+    if refuses:
+        monkeypatch.setenv("TOY_REFUSES", refuses)
+    ended = cli("secrets", "check", "toy", "--live", "--json")
+    [row] = ended.document["live"]
+    assert (ended.code, ended.document["ok"], row["key"]) == (code, not code, said[0])
+    assert row["problem"] == ("no: [redacted]" if refuses else "")
+    told = cli("secrets", "check", "--live")
+    assert (told.code, said[1] in told.out, KEY in told.out + told.err) == (code, True, False)
+    assert Path("asked").exists() is not bool(refuses)
+
+
+def test_who_offers_no_free_check_is_not_asked(toy, cli, config, monkeypatch):
+    """It is said, and it is no fault; a missing key stays one."""
+    config("")
+    ended = cli("secrets", "check", "--live")
+    assert (ended.code, ended.out.splitlines()[-1].split()) == (3, ["toy", "offers", "no", "free", "check"])
+    monkeypatch.setenv("TOY_KEY", KEY)
+    assert cli("secrets", "check", "--live").code == 0
+
+
+def test_a_command_is_run_once_for_both_questions(checked, cli, config, tmp_path):
+    """Where the key is, and whether it is accepted."""
+    printing = f"open({str(tmp_path / 'ran')!r}, 'a').write('x'); print({KEY!r})"
+    config(f"[secrets.commands]\nTOY_KEY = {json.dumps([sys.executable, '-c', printing])}")
+    ended = cli("secrets", "check", "--live", "--json")
+    assert (ended.code, ended.document["live"]) == (0, [{"provider": "toy", "key": "accepted", "problem": ""}])
+    assert (tmp_path / "ran").read_text() == "x"
+
+
 def test_a_command_is_run_by_check_only(toy, cli, config, tmp_path):
     """A list of secrets opens no password manager."""
     printing = f"open({str(tmp_path / 'ran')!r}, 'a').write('x'); print({KEY!r})"

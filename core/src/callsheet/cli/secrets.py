@@ -10,9 +10,10 @@ import click
 
 from callsheet.cli.commands import SuggestingGroup
 from callsheet.cli.options import json_option, project_option
-from callsheet.cli.terminal import Session, put_json, put_table, say
+from callsheet.cli.terminal import Session, put, put_json, put_table, say
 
 if TYPE_CHECKING:
+    from callsheet.client import Client
     from callsheet.discovery import Discovery
     from callsheet.secret_sources import DeclaredSecret, Found, SecretSources
     from callsheet.secrets import Secret
@@ -22,6 +23,12 @@ __all__ = ["secrets"]
 
 MAX_BYTES = 1 << 16
 Row = dict[str, object]
+_ANSWERS = {
+    "accepted": "accepted",
+    "refused": "refused",
+    "unknown": "could not ask",
+    "no_check": "offers no free check",
+}
 
 
 @click.group(cls=SuggestingGroup)
@@ -71,7 +78,7 @@ def list_secrets(session: Session, project: Path | None) -> None:
 
     No command of yours is run, and no plugin imported; `check` does both where nothing else has the secret.
     """
-    rows = _rows(session, project, "", asking=False)
+    rows, _ = _looked_up(session, project, "", asking=False)
     if session.json:
         put_json(session, {"secrets": rows})
     elif rows:
@@ -82,40 +89,53 @@ def list_secrets(session: Session, project: Path | None) -> None:
 
 @secrets.command()
 @click.argument("provider", default="")
+@click.option("--live", is_flag=True, help="Ask the providers whether they accept their keys; that costs nothing.")
 @project_option
 @json_option
 @click.pass_obj
-def check(session: Session, provider: str, project: Path | None) -> int:
+def check(session: Session, provider: str, *, live: bool, project: Path | None) -> int:
     """Look for the secrets of PROVIDER, or of all, in every place. Exit code 3 when a key is missing.
 
-    Nobody is asked whether a key is right: only that it is there.
+    Nobody is asked whether a key is right, only that it is there. With --live each provider is asked that can be asked
+    for nothing: exit code 3 also when it refuses its key, 1 when it could not be asked.
     """
-    rows = _rows(session, project, provider, asking=True)
+    rows, answers = _looked_up(session, project, provider, asking=True, live=live)
     wrong = [row for row in rows if row["problem"] or (row["key"] and not row["found_in"])]
+    told = {answer["key"] for answer in answers}
+    code = 3 if wrong or "refused" in told else 1 if "unknown" in told else 0
     if session.json:
-        put_json(session, {"ok": not wrong, "secrets": rows})
-        return 3 if wrong else 0
+        put_json(session, {"ok": not code, "secrets": rows, **({"live": answers} if live else {})})
+        return code
     if rows:
         _show(rows)
+    if answers:
+        put("")
+        cells = [[each["provider"], _ANSWERS[str(each["key"])], each["problem"]] for each in answers]
+        put_table(("provider", "key", "problem"), cells)
     for row in wrong:
         say(f"{row['name']} ({row['provider']}): {row['problem'] or _remedy(row)}")
     if not wrong:
         say("every key is there" if rows else "no key is wanted")
-    return 3 if wrong else 0
+    return code
 
 
 def _remedy(row: Row) -> str:
     return f"set it with `export {row['name']}=…` (looked in {row['looked_in']})"
 
 
-def _rows(session: Session, project: Path | None, provider: str, *, asking: bool) -> list[Row]:
-    """One row for each secret that a provider wants. Raises ConfigError for a provider that nobody knows."""
+def _looked_up(
+    session: Session, project: Path | None, provider: str, *, asking: bool, live: bool = False
+) -> tuple[list[Row], list[Row]]:
+    """A row for each secret that a provider wants; with `live` also one for what each provider says of its key.
+
+    Raises ConfigError for a provider that nobody knows.
+    """
     from callsheet.cli.logs import shown_log
-    from callsheet.cli.work import perform
+    from callsheet.cli.work import open_project, perform
     from callsheet.config import find_project, load_settings
     from callsheet.discovery import discover
     from callsheet.errors import ConfigError
-    from callsheet.secret_sources import declared_secrets
+    from callsheet.secret_sources import SecretSources, declared_secrets
     from callsheet.toml_tables import near_or_known, quoted
 
     settings = load_settings(find_project(project or Path.cwd())).with_env_file(session.env_file)
@@ -127,12 +147,30 @@ def _rows(session: Session, project: Path | None, provider: str, *, asking: bool
         )
     wanted = [one for one in declared_secrets(discovery, settings) if provider in ("", one.provider)]
 
-    async def work() -> list[Row]:
-        sources = _sources(session, discovery, settings)
+    async def rows(sources: SecretSources) -> list[Row]:
         return [_row(session, one, await sources.find(one.name, asking=asking), sources) for one in wanted]
 
-    with shown_log(session):
-        return perform(work())
+    async def work() -> tuple[list[Row], list[Row]]:
+        if not live:
+            with shown_log(session):
+                return await rows(_sources(session, discovery, settings)), []
+        async with open_project(session, project, user=True) as client:
+            sources = client.runtime.services.secrets  # the same for both, so that a command is run once
+            assert isinstance(sources, SecretSources)
+            return await rows(sources), await _answers(client, [one.provider for one in wanted if one.key])
+
+    return perform(work())
+
+
+async def _answers(client: Client, providers: list[str]) -> list[Row]:
+    """What each provider says of its key; of one that cannot be asked for nothing, that."""
+    from callsheet.health import check_up
+
+    rows: dict[str, Row] = {name: {"provider": name, "key": "no_check", "problem": ""} for name in providers}
+    for each in await check_up(client.runtime, providers):
+        key = "refused" if each.refused else "unknown" if each.problem else "accepted"
+        rows[each.provider] |= {"key": key, "problem": each.problem}
+    return list(rows.values())
 
 
 def _sources(session: Session, discovery: Discovery, settings: Settings) -> SecretSources:
