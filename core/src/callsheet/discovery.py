@@ -51,6 +51,11 @@ class FoundPlugin:
         return self.manifest.provider.name if self.manifest and self.manifest.provider else ""
 
     @property
+    def simulates(self) -> bool:
+        """True when its calls are made up, also those that nobody asked to mock."""
+        return self.manifest is not None and self.manifest.simulates
+
+    @property
     def label(self) -> str:
         """Distribution and version, for messages."""
         return f"{self.distribution} {self.version}".strip()

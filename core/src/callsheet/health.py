@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from callsheet.errors import CallsheetError, ConfigError, ErrorKind, ProviderError
 from callsheet.failures import cleanse
 from callsheet.handler import ChecksHealth
+from callsheet.models import ModelRef
 from callsheet.policies import LimitPolicy
 from callsheet.runtime import Runtime
 from callsheet.stores.breakers import Domain, Failing
@@ -57,13 +58,16 @@ class CheckUp:
 
 
 async def health_of(runtime: Runtime) -> Health:
-    """How things stand, for all processes of the project. Asks nobody but the ledger."""
+    """How things stand, for all processes of the project, simulated calls left out. Asks nobody but the ledger."""
     ledger, limits = runtime.services.ledger, runtime.services.policies.limits
     moment = runtime.services.clock()
     rows = {row.rate_key: row for row in await ledger.gates.read()}
     keys = sorted({*rows, *(key for key in limits if key)})
     gates = [GateHealth(key, runtime.services.policies.limit(key), rows.get(key)) for key in keys]
-    return Health(moment, await ledger.breakers.read(), gates, await ledger.track_records.since(moment - RECENT))
+    records = await ledger.track_records.since(moment - RECENT)
+    made_up = {found.provider for found in runtime.services.host.discovery.plugins if found.simulates}
+    models = [record for record in records if ModelRef.parse(record.ref).provider not in made_up]
+    return Health(moment, await ledger.breakers.read(), gates, models)
 
 
 async def reset_health(runtime: Runtime, provider: str) -> tuple[list[Domain], list[str]]:

@@ -148,7 +148,7 @@ class Registry:
         bound = self._bound.get(wanted)
         if bound is None:
             own = self._host.discovery.owner(ref.provider)
-            stands_in = mode is Mode.MOCK and not (own is not None and own.usable and _simulates(own))
+            stands_in = mode is Mode.MOCK and not (own is not None and own.usable and own.simulates)
             bound = self._mocked(ref, operation) if stands_in else self._live(ref, operation, mode)
             self._bound[wanted] = bound
         return bound
@@ -298,7 +298,7 @@ class Registry:
         raise UnresolvedError(f"no plugin provides {quoted(provider)}{hint}", missing=True)
 
     def _simulator(self) -> FoundPlugin:
-        found = [plugin for plugin in self._host.discovery.plugins if plugin.usable and _simulates(plugin)]
+        found = [plugin for plugin in self._host.discovery.plugins if plugin.usable and plugin.simulates]
         if not found:
             _, simulator = install_hints()
             mine = [p for p in self._host.discovery.plugins if normalised(p.distribution) == simulator]
@@ -388,7 +388,3 @@ class Registry:
                         await close()
                 except Exception:  # noqa: BLE001 - `complain` logs it
                     complain(f"{type(handler).__name__} cannot be closed")
-
-
-def _simulates(plugin: FoundPlugin) -> bool:
-    return plugin.manifest is not None and plugin.manifest.simulates

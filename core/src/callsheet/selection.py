@@ -80,7 +80,7 @@ def _rows(runtime: Runtime, request: SelectionRequest) -> list[ModelInfo]:
 
 def _simulates(runtime: Runtime, provider: str) -> bool:
     plugin = runtime.catalog.providers().get(provider)
-    return plugin is not None and plugin.manifest is not None and plugin.manifest.simulates
+    return plugin is not None and plugin.simulates
 
 
 class _Trial:

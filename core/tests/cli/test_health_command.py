@@ -100,6 +100,27 @@ def test_an_open_breaker_is_shown_and_reset(cli, frail):
     assert model["median_seconds"] is not None
 
 
+def test_calls_that_were_made_up_say_nothing(cli, frail):
+    """Those of a provider that simulates, too, although nobody asked to mock them."""
+    assert cli("call", "toy:text", "-p", "prompt=x").code == 0
+    assert cli("health", "--json").document["models"] == []
+
+
+def test_whose_calls_they_are(cli, frail, monkeypatch):
+    """In a project its own; elsewhere those of the user from all folders without a project, which is said."""
+    call(cli, "lava")
+    note = "note: this folder belongs to no project"
+    for folder, ours in (("elsewhere", True), ("project", False)):
+        Path(folder).mkdir()
+        if not ours:
+            Path(folder, "callsheet.toml").touch()
+        with monkeypatch.context() as there:
+            there.chdir(folder)
+            ended = cli("health")
+        assert ("frail:words" in ended.out, note in ended.err) == (ours, ours)
+    Path("project", "callsheet.toml").unlink()
+
+
 def test_a_held_gate_is_shown_and_reset(cli, frail, monkeypatch):
     """With the limits of the configuration; a call that comes meanwhile is told, and not sent."""
     monkeypatch.setattr(Retrying, "wait", lambda _self, _error: None)

@@ -20,6 +20,11 @@ __all__ = ["health"]
 
 Row = dict[str, Any]
 
+_OF_THE_USER = (
+    "note: this folder belongs to no project, so your calls from all such folders are in here; a callsheet.toml begins a "
+    "project with calls of its own"
+)
+
 _BREAKERS = ("breaker of", "name", "state", "failures", "last", "until", "why")
 _GATES = ("gate", "limit", "at once", "held until")
 _MODELS = ("model", "attempts", "failed", "median", "slow", "failures")
@@ -78,6 +83,8 @@ async def _looked_at(session: Session, project: Path | None, *, check: bool) -> 
             document["breakers"] += [_breaker(each, found) for each in found.breakers]
             document["gates"] += [_gate(each, found) for each in found.gates]
             document["models"] += [_model(each) for each in found.models]
+            if folder is None and not session.json and any(document.values()):
+                say(_OF_THE_USER)
     if check:
         async with open_project(session, project, user=True) as client:
             document["checks"] = [_check(each) for each in await check_up(client.runtime)]
