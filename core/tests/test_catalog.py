@@ -87,6 +87,20 @@ def test_an_unknown_alias_says_what_is_near(catalog_of, text: str, said: str) ->
         catalog.find(text)
 
 
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [
+        ("bta:gpt-5", "; did you mean beta:gpt-5?"),
+        ("bta:gpt-6", "; did you mean beta:gpt-5?"),
+        ("bta:zzz", "; no plugin provides 'bta'; did you mean 'beta'?"),
+        ("beta:zzz", "; `callsheet models` lists what there is"),
+    ],
+)
+def test_an_unknown_provider_says_which_is_near(catalog_of, ref: str, said: str) -> None:
+    """With the model that is meant there, where one looks like it."""
+    assert catalog_of(("acme", IMAGE), ("beta", TEXT)).hint(ModelRef.parse(ref)) == said
+
+
 def test_a_model_s_name_without_its_provider_is_the_first_guess(catalog_of) -> None:
     """Before aliases that look like it."""
     catalog = catalog_of(("beta", TEXT), aliases={"gpt-5.6": "beta:gpt-5"})

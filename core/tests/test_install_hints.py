@@ -22,7 +22,11 @@ def test_each_provider_has_a_distribution_of_ours():
     ("ref", "said"),
     [
         ("openai:gpt", "; no plugin provides 'openai': pip install callsheet-openai"),
-        ("nope:x", "; `callsheet models` lists what there is"),
+        ("openia:gpt", "; no plugin provides 'openia'; did you mean 'openai'?"),
+        (
+            "zzz:x",
+            "; no plugin provides 'zzz'; known are anthropic, elevenlabs, gemini, mock, openai, replicate",
+        ),
     ],
 )
 def test_the_catalog_tells_of_a_known_provider(ref, said):

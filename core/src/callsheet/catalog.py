@@ -294,26 +294,36 @@ class Catalog:
         owner = self._discovery.owner(ref.provider)
         if owner is not None and owner.skipped:
             return f"; its plugin ({owner.label}) is {owner.skipped}"
-        hints, _ = install_hints()
-        if owner is None and ref.provider in hints:
-            return f"; no plugin provides {ref.provider!r}: pip install {hints[ref.provider]}"
-        near = self.near(ref)
-        if not near and ref.provider in self._lent:
+        near = [] if owner is None and ref.provider in install_hints()[0] else self.near(ref)
+        if near:
+            return f"; did you mean {' or '.join(near)}?"
+        if ref.provider in self._lent:
             return (
                 f"; {ref.provider} takes every name over the wire {self._lent[ref.provider]}, and [[models]] adds rows"
             )
-        return f"; did you mean {' or '.join(near)}?" if near else "; `callsheet models` lists what there is"
+        return f"; {self.unprovided(ref.provider)}" if owner is None else "; `callsheet models` lists what there is"
+
+    def unprovided(self, provider: str) -> str:
+        """What is said of a provider without a plugin: what to install, else the nearest name, else all of them."""
+        hints, _ = install_hints()
+        if provider in hints:
+            return f"no plugin provides {quoted(provider)}: pip install {hints[provider]}"
+        known = sorted({*hints, *self._providers, *self._lent})
+        return f"no plugin provides {quoted(provider)}{near_or_known(provider, known)}"
 
     def near(self, ref: ModelRef) -> list[str]:
         """Up to three known `provider:model` which look like this one, the nearest first."""
         keys = {*self._own, *self._raw}
-        same_provider = {model: f"{provider}:{model}" for provider, model in keys if provider == ref.provider and model}
-        near = [same_provider[model] for model in get_close_matches(ref.model, list(same_provider), 3)]
-        if near:
-            return near
-        same_model = sorted(f"{provider}:{model}" for provider, model in keys if model == ref.model)
         providers = get_close_matches(ref.provider, {provider for provider, _ in keys}, 1)
-        return [*sorted(same_model, key=lambda name: not any(name.startswith(f"{p}:") for p in providers))][:3]
+        same_model = sorted(f"{provider}:{model}" for provider, model in keys if model == ref.model)
+        same_model.sort(key=lambda name: not any(name.startswith(f"{provider}:") for provider in providers))
+        near = _near_models(keys, ref.provider, ref.model) or same_model[:3]
+        return near or [name for provider in providers for name in _near_models(keys, provider, ref.model)]
+
+
+def _near_models(keys: Iterable[_Key], provider: str, model: str) -> list[str]:
+    models = [name for owner, name in keys if owner == provider and name]
+    return [f"{provider}:{name}" for name in get_close_matches(model, models, 3)]
 
 
 def _table_of(provider: str) -> str:

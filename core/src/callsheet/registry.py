@@ -24,7 +24,7 @@ from callsheet.plugin_manifest import BatchLimits
 from callsheet.secrets import SecretScope
 from callsheet.selector import AUTO
 from callsheet.settings import Settings
-from callsheet.toml_tables import near_or_known, plain, quoted
+from callsheet.toml_tables import plain
 from callsheet.unresolved import UnresolvedError, no_environment, no_handler
 
 if TYPE_CHECKING:
@@ -290,12 +290,7 @@ class Registry:
             raise ConfigError(problem, missing=True)
         if found is not None:
             raise UnresolvedError(f"the plugin of {provider!r} ({found.label}) is {found.skipped}", missing=True)
-        hints, _ = install_hints()
-        if provider in hints:
-            hint = f": pip install {hints[provider]}"
-        else:
-            hint = near_or_known(provider, sorted({*hints, *self._catalog.providers(), *self._catalog.lent()}))
-        raise UnresolvedError(f"no plugin provides {quoted(provider)}{hint}", missing=True)
+        raise UnresolvedError(self._catalog.unprovided(provider), missing=True)
 
     def _simulator(self) -> FoundPlugin:
         found = [plugin for plugin in self._host.discovery.plugins if plugin.usable and plugin.simulates]
