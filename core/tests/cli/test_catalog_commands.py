@@ -42,6 +42,18 @@ def test_model_show(cli, toy):
     assert "did you mean toy:text?" in wrong.err
 
 
+def test_what_a_model_takes_is_said_as_far_as_it_is_known(cli, toy):
+    """By its row; where that maps no attributes, its wire may refuse some of the operation's."""
+    lines = cli("model", "show", "toy:image").out.splitlines()
+    (line,) = [line for line in lines if "take" in line]
+    assert line.startswith("may take:     prompt, ")
+    assert line.endswith(" (what it cannot is warned of)")
+    manifest = toy / "plugin.toml"
+    row = 'model = "image"\ninputs = { prompt = "prompt", seed = "noise" }'
+    manifest.write_text(manifest.read_text().replace('model = "image"', row))
+    assert "takes:        prompt, seed" in cli("model", "show", "toy:image").out.splitlines()
+
+
 def test_plugins_list(cli, toy):
     """Name, status, number of models and commands."""
     (row,) = [row for row in cli("plugins", "list", "--json").document["plugins"] if row["name"] == "toy"]

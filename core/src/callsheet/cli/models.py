@@ -88,7 +88,11 @@ def show(session: Session, ref: str, project: Path | None) -> None:
         "aliases": ", ".join(info.aliases),
         "capabilities": ", ".join(sorted(info.capabilities)),
         "makes": info.output,
-        "takes": ", ".join(info.inputs or attribute_names(info.operation)),
+        "takes": ", ".join(info.inputs),
+        # only the code of its wire knows which; no plugin is imported to show a row
+        "may take": ""
+        if info.inputs
+        else f"{', '.join(attribute_names(info.operation))} (what it cannot is warned of)",
         "price": dated_prices(info.price),
         "revision": info.revision,
         "tier": info.tier,
