@@ -39,6 +39,25 @@ def test_files_never_overwrite(cli, toy):
     assert Path("t.txt").read_text() == "text for x"
 
 
+def test_no_file_is_called_what_it_is_not(cli, toy):
+    """A picture gets the right extension and overwrites nothing; a name that says nothing, or is for text, is kept."""
+    Path("a.png").write_text("mine")
+    call = ("call", "toy:image", "-p", "prompt=x")
+    ended = cli(*call, "-o", "a.jpeg")
+    assert (ended.code, ended.out) == (0, "a-2.png\n")
+    assert "warning: a.jpeg would hold image/png, so it is saved as a-2.png" in ended.err
+    assert (Path("a.png").read_text(), Path("a.jpeg").exists()) == ("mine", False)
+    document = cli(*call, "-p", "count=2", "-o", "b.wav", "--json").document
+    assert [artifact["file"] for artifact in document["artifacts"]] == ["b-0.png", "b-1.png"]
+    assert document["warnings"][1] == "b-1.wav would hold image/png, so it is saved as b-1.png"
+    odd = cli(*call, "-o", "c.data")
+    assert (odd.out, "warning: c.data holds image/png" in odd.err) == ("c.data\n", True)
+    assert cli(*call, "-o", "plain").err == cli(*call, "-o", "d.PNG").err == "cost: $0.00\n"
+    text = ("call", "toy:text", "-p", "prompt=x", "-o")
+    assert (cli(*text, "t.md").out, cli(*text, "t.md").err) == ("t.md\n", "cost: $0.00\n")
+    assert "warning: t.png holds text/plain" in cli(*text, "t.png").err
+
+
 def test_call_document(cli, toy):
     """Text stands in the document; --reuse pays for nothing."""
     document = cli("call", "toy:text", "-p", "prompt=x", "--json").document

@@ -59,7 +59,13 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option("--reuse", is_flag=True, help="Take the result that was paid for before, if there is one.")
 @call_cost_option
 @click.option("--strict", is_flag=True, help="Warnings are errors.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where the result goes.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the result goes. What is no WAV is not saved as .wav: it gets its own extension.",
+)
 @project_option
 @json_option
 @click.pass_obj

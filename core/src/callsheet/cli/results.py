@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from callsheet.artifacts import Artifact, BlobArtifact, JsonArtifact, TextArtifact, extension_for
+from callsheet.artifacts import EXTENSIONS, Artifact, BlobArtifact, JsonArtifact, TextArtifact, extension_for
 from callsheet.cli.live_text import LiveText
 from callsheet.cli.progress import watching
 from callsheet.cli.terminal import Session, put, put_data, put_json, say
@@ -28,10 +28,17 @@ from callsheet.storage import CallState, Event
 
 __all__ = ["Call", "call_to_end", "check_target"]
 
+_ALIKE = {"jpeg": "jpg", "m4a": "mp4", "weba": "webm", "opus": "ogg"}
+_ALIKE |= dict.fromkeys(("csv", "html", "json", "md", "vtt"), "txt")
+"""Extensions that say less or more of the same file, and what stands for each of them."""
+
 
 @dataclass(slots=True)
 class Call:
-    """A call under way: what was asked for, and what its events say. `output` is the file that the user wants."""
+    """A call under way: what was asked for, and what its events say. `output` is the file that the user wants.
+
+    `notes` tell of files that are not what that file's name says.
+    """
 
     ref: str
     operation: str
@@ -39,6 +46,7 @@ class Call:
     output: Path | None = None
     keys: set[str] = field(default_factory=set)
     cost: Cost | None = None
+    notes: list[str] = field(default_factory=list)
 
     def hear(self, event: Event) -> None:
         """Remember the call's key, its model (a fallback, or the one that was chosen), and what it cost."""
@@ -77,7 +85,7 @@ async def call_to_end(
         raise
     finally:
         end()
-    files = [*_save(call, result, printed=not session.json)]
+    files = [*_save(call, result)]
     if session.json:
         put_json(session, _document(session, call, result, files))
         return 0
@@ -86,7 +94,7 @@ async def call_to_end(
             put(file)
         elif not isinstance(artifact, BlobArtifact) and not (live is not None and live.shown):
             put_data(artifact.text if isinstance(artifact, TextArtifact) else artifact.data().decode())
-    for warning in dict.fromkeys(w.message for w in result.warnings):
+    for warning in dict.fromkeys([*call.notes, *(w.message for w in result.warnings)]):
         say(f"warning: {session.redact(warning)}")
     if result.finish not in ("stop", "tool_calls"):
         say(f"warning: the answer is not complete: {result.finish}")
@@ -119,12 +127,12 @@ def _document(session: Session, call: Call, result: JobResult, files: list[Path 
         "finish": result.finish,
         "cost": (call.cost or Cost.exactly(0)).as_json(),
         "usage": summary["usage"],
-        "warnings": list(dict.fromkeys(session.redact(w.message) for w in result.warnings)),
+        "warnings": list(dict.fromkeys([*call.notes, *(session.redact(w.message) for w in result.warnings)])),
         "artifacts": artifacts,
     }
 
 
-def _save(call: Call, result: JobResult, *, printed: bool) -> Iterator[Path | None]:
+def _save(call: Call, result: JobResult) -> Iterator[Path | None]:
     """Save what has to be saved and give each artifact's file; None for text that is printed or told instead.
 
     Raises CallsheetError that says where the paid files are when they cannot be written.
@@ -140,27 +148,28 @@ def _save(call: Call, result: JobResult, *, printed: bool) -> Iterator[Path | No
             if call.output is None:
                 yield _save_new(artifact, f"{stem}{ending}")
             else:
-                yield _save_as(artifact, call.output, ending, told=printed)
+                yield _save_as(call, artifact, call.output, ending)
         except OSError as error:
             kept = f"; it is kept in {artifact.location}" if isinstance(artifact, BlobArtifact) else ""
             raise CallsheetError(f"the result cannot be written: {error}{kept}") from error
 
 
-def _save_as(artifact: Artifact, output: Path, ending: str, *, told: bool) -> Path:
-    wanted = extension_for(artifact.media_type)
-    path = output.with_name(f"{output.stem}{ending}{output.suffix or '.' + wanted}") if ending else output
-    if told and output.suffix and extension_for(artifact.media_type) != _usual(output.suffix):
-        say(f"note: {path.name} holds {artifact.media_type}")
+def _save_as(call: Call, artifact: Artifact, output: Path, ending: str) -> Path:
+    """Save under the name that the user wants, or, where it would call a file what it is not, under the right one."""
+    right, said = extension_for(artifact.media_type), output.suffix.lower().removeprefix(".")
+    path = output.with_name(f"{output.stem}{ending}{output.suffix or '.' + right}") if ending else output
+    if not said or _ALIKE.get(right, right) == _ALIKE.get(said, said):
+        return artifact.save(path)
+    if isinstance(artifact, BlobArtifact) and right != "bin" and {said, _ALIKE.get(said)} & {*EXTENSIONS.values()}:
+        saved = _save_new(artifact, str(path.with_suffix("")))
+        call.notes.append(f"{path.name} would hold {artifact.media_type}, so it is saved as {saved.name}")
+        return saved
+    call.notes.append(f"{path.name} holds {artifact.media_type}")
     return artifact.save(path)
 
 
-def _usual(suffix: str) -> str:
-    ending = suffix.lower().removeprefix(".")
-    return {"jpeg": "jpg"}.get(ending, ending)
-
-
 def _save_new(artifact: Artifact, stem: str) -> Path:
-    """Save in the working folder, under the first name that is free."""
+    """Save under the first name that is free."""
     extension = extension_for(artifact.media_type)
     number = 1
     while True:
