@@ -10,7 +10,7 @@ import pytest
 
 from callsheet.artifacts import TextArtifact
 from callsheet.budget import failed_cost
-from callsheet.errors import BudgetExceededError, InvalidRequestError, JobFailedError
+from callsheet.errors import BudgetExceededError, InvalidRequestError, JobFailedError, OverloadedError, Sent
 from callsheet.failures import failure_of, raise_failure
 from callsheet.jobs import JobResult
 from callsheet.money import Cost
@@ -285,3 +285,17 @@ def test_the_cost_of_a_failure(sent, simulated, usd):
     cost = failed_cost(sent, simulated=simulated)
     assert cost.high == usd
     assert bool(cost.reason) is (usd is None)
+
+
+@pytest.mark.parametrize(("sent", "left"), [(Sent.REJECTED, 0), (Sent.FINISHED, 1)])
+async def test_an_attempt_that_may_be_billed_counts_for_the_next_one(studio, sent, left):
+    """Outside of a run, too: of a call that fails and is made again, both are within the bound."""
+    studio.acme.script["call"] = [OverloadedError("busy", sent=sent)]
+    async with await studio.open(settings=settings(attempts=2, max_run="0.40")) as client:
+        if left:
+            with pytest.raises(BudgetExceededError):
+                await client.call("acme:priced", prompt="x")
+            studio.acme.script["call"] = [OverloadedError("busy", sent=sent)]
+        bound = Decimal("0.50") if left else None
+        assert (await client.call("acme:priced", prompt="x", max_cost=bound)).cost == Cost.exactly("0.25")
+    assert len(studio.acme.sent) == 2 + left

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
-from callsheet.errors import BudgetExceededError
+from callsheet.errors import BudgetExceededError, Sent
 from callsheet.money import Cost
 from callsheet.policies import MoneyPolicy
 from callsheet.preparation import PreparedCall
@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.5
 
 
 class Budget:
-    """The bounds of one run (its id; empty outside of one, for a single call or for `many` at once).
+    """The bounds of one run (its id; empty outside of one, for a call with its fallbacks or for `many` at once).
 
     Once a call did not fit, nothing more is granted: what is under way ends, and nothing new is paid for.
     """
@@ -70,6 +70,12 @@ class Budget:
     def give_up(self, key: str) -> None:
         """The call with this key is not made, or asks anew."""
         self._held -= self._granted.pop(key, Decimal(0))
+
+    def failed(self, key: str, sent: Sent) -> None:
+        """An attempt came to nothing; what was granted for it counts on, unless it surely is not billed."""
+        if sent in (Sent.NOT_SENT, Sent.REJECTED):
+            self.give_up(key)
+        self._granted.pop(key, None)
 
     def _grant(self, key: str, asked: Decimal) -> None:
         self.give_up(key)

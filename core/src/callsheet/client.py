@@ -45,7 +45,6 @@ from callsheet.stores.ledger import Ledger
 from callsheet.stores.owners import Owner
 from callsheet.streaming import Streaming
 from callsheet.streams import StreamEvent
-from callsheet.tickets import left_of
 from callsheet.transfer.pool import ConnectionPool
 from callsheet.webhooks import WebhookOutcome, take_webhook
 
@@ -236,13 +235,10 @@ class Client:
                 calls.append(call)
         fresh = 0 if asked.reuse else None  # `reuse` takes sample 0 as it is; else one that nobody has paid for yet
         samples = [fresh if sample is None else sample, *(fresh for _ in calls[1:])]
-        made: list[tuple[PreparedCall, Ticket]] = []
+        budget = Budget.of(self.runtime.services, self.runtime.settings.bounded(asked.max_cost))
 
-        def ticket(call: PreparedCall, _warnings: tuple[CallWarning, ...]) -> Ticket:
-            money = self.runtime.settings.bounded(left_of(asked.max_cost, made))
-            budget = Budget.of(self.runtime.services, money)
-            made.append((call, Ticket("", asked.on_unknown, reuse=asked.reuse, budget=budget)))
-            return made[-1][1]
+        def ticket(_call: PreparedCall, _warnings: tuple[CallWarning, ...]) -> Ticket:
+            return Ticket("", asked.on_unknown, reuse=asked.reuse, budget=budget)
 
         chosen = list(zip(calls, samples, strict=True))
         known = asked.reuse and len(calls) > 1

@@ -176,6 +176,8 @@ class Payment(Delivery):
                 return await self._perform(claim, self._context())
         except ProviderError as error:
             self._ticket.sent = error.sent
+            if self._ticket.budget is not None:
+                self._ticket.budget.failed(self._book.key, error.sent)
             if error.sent is not Sent.UNKNOWN:
                 await self._retry(error)
                 return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 
 from callsheet.batch_round import Seat
@@ -12,10 +11,9 @@ from callsheet.budget import Budget
 from callsheet.errors import ErrorKind, ProviderError, Sent
 from callsheet.jobs import AbortOutcome
 from callsheet.models import Operation
-from callsheet.preparation import PreparedCall
 from callsheet.retrying import Retrying
 
-__all__ = ["OnUnknown", "StillRunningError", "Ticket", "UnknownOutcomeError", "left_of"]
+__all__ = ["OnUnknown", "StillRunningError", "Ticket", "UnknownOutcomeError"]
 
 
 class OnUnknown(StrEnum):
@@ -89,11 +87,3 @@ class Ticket:
         if self.on_unknown is OnUnknown.DEFAULT:
             return operation.cheap and unknown < 2
         return self.on_unknown is OnUnknown.RETRY
-
-
-def left_of(most: Decimal | None, made: Iterable[tuple[PreparedCall, Ticket]]) -> Decimal | None:
-    """What one call, with its fallbacks, may still cost after those that were made: they count unless surely not accepted."""
-    if most is None:
-        return None
-    billed = [call.cost.high for call, ticket in made if ticket.sent not in (Sent.NOT_SENT, Sent.REJECTED)]
-    return max(most - sum(filter(None, billed), Decimal(0)), Decimal(0))
