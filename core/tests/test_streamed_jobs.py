@@ -16,12 +16,15 @@ from callsheet.errors import (
     OverloadedError,
     PluginError,
     ProviderError,
+    ProviderTimeoutError,
     Sent,
 )
 from callsheet.jobs import AbortOutcome, JobResult, RemoteState, RemoteStatus, WarningKind
 from callsheet.patience import PATIENCE
 from callsheet.pay_once import OnUnknown, StillRunningError
+from callsheet.policies import DeadlinePolicy, Policies, RetryPolicy
 from callsheet.secrets import Secret
+from callsheet.settings import Settings
 from callsheet.storage import CallState
 from callsheet.streams import ReasoningDelta, StreamFinished, TextDelta
 
@@ -333,3 +336,24 @@ async def test_secrets_in_the_reason_are_masked(streamed):
         client.runtime.services.redactor.add(Secret("hunter2-hunter2"))
         (warning,) = (await read(client))[-1].result.warnings
     assert "hunter2" not in warning.message
+
+
+@pytest.mark.parametrize(
+    "events", [[RECEIPT, DELTAS[0], asyncio.Event().wait], [RECEIPT, DELTAS[0]]], ids=["read", "over"]
+)
+@pytest.mark.parametrize("outcome", [AbortOutcome.STOPPED, AbortOutcome.CLIENT_SIDE_ONLY])
+async def test_a_late_job_is_aborted(studio, streamed, events, outcome):
+    """While its stream is read, and while its end is waited for after that; who cannot stop it can ask for it later."""
+    stopped = outcome is AbortOutcome.STOPPED
+    error, state = (ProviderTimeoutError, CallState.FAILED) if stopped else (StillRunningError, CallState.SUBMITTED)
+    studio.acme.polls[JOB] = [asyncio.Event().wait]
+    studio.acme.abort_outcome = outcome
+    policies = Policies(deadlines=DeadlinePolicy(job=0.05), retries={"": RetryPolicy(attempts=1)})
+    seen = []
+    async with await streamed(*events, settings=Settings(policies=policies)) as client:
+        with pytest.raises(error, match="not done before its deadline") as caught:
+            await read(client, seen)
+        record = await only_call(client)
+    assert (seen, caught.value.partial) == ([DELTAS[0]], "re: ")
+    assert (record.state, record.receipt.job_id) == (state, JOB)
+    assert (studio.acme.sent, studio.acme.aborted, studio.acme.closed) == (["call"], [JOB], 1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from callsheet.deadlines import earliest, share
 from callsheet.errors import CallsheetError, PluginError, ProviderError, ProviderTimeoutError, Sent
@@ -18,7 +19,9 @@ from callsheet.result_check import has_all_files
 from callsheet.retrying import Retrying
 from callsheet.services import Services
 
-__all__ = ["Course", "Performance", "Performed", "Performer", "Turn"]
+__all__ = ["Course", "Performance", "Performed", "Performer", "Turn", "overdue"]
+
+T = TypeVar("T")
 
 COLLECT_SECONDS = 60.0
 """How long the result of a job is waited for that had finished when its deadline had it stopped."""
@@ -153,17 +156,21 @@ class Performer:
 
     async def paid(self, turn: Turn) -> Paid:
         """The result of the call that is on, in its time, with the middleware around it."""
+        return await self.in_time(turn, self._chained(turn))
+
+    async def in_time(self, turn: Turn, work: Awaitable[T]) -> T | Paid:
+        """What the work for the call that is on gives; or the result of a job that had finished when it was to be stopped."""
         if turn.until is None:
-            return await self._chained(turn)
+            return await work
         try:
             async with asyncio.timeout_at(turn.until) as scope:
-                return await self._chained(turn)
+                return await work
         except TimeoutError as error:
             if not scope.expired():
                 raise CallsheetError(f"{turn.call.job.id}: {type(error).__name__}: {error}") from error
             if turn.ticket.aborted is AbortOutcome.ALREADY_FINISHED:
                 return await self._collected(turn)
-            raise _overdue(turn) from error
+            raise overdue(turn) from error
 
     def guards(self, call: PreparedCall) -> bool:
         """True when middleware stands around this call."""
@@ -212,12 +219,12 @@ class Performer:
         turn.ticket.reuse = True  # what is on record by now, also where no records are kept else
         sample = turn.ticket.sample
         if sample is None or await self.services.ledger.get(turn.call.key(sample)) is None:
-            raise _overdue(turn)
+            raise overdue(turn)
         try:
             async with asyncio.timeout(COLLECT_SECONDS):
                 return await self.pay_once.perform(turn.call, turn.ticket)
         except TimeoutError as error:
-            raise _overdue(turn) from error
+            raise overdue(turn) from error
 
 
 async def _around(middleware: Middleware, call: PreparedCall, proceed: Callable[[], object]) -> JobResult:
@@ -233,7 +240,7 @@ async def _around(middleware: Middleware, call: PreparedCall, proceed: Callable[
     return result
 
 
-def _overdue(turn: Turn) -> ProviderError:
+def overdue(turn: Turn) -> ProviderError:
     """What a call ended with that was not done in time, by how far it had got."""
     ticket, job, ref = turn.ticket, turn.call.job, str(turn.call.job.ref)
     late = f"{job.id}: {ref} was not done before its deadline"

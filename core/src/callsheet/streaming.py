@@ -1,257 +1,20 @@
-"""Streamed calls: paid for and recorded as any other, and read piece by piece."""
+"""Streamed calls, as their reader gets them: piece by piece, from one model or from the next."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
-from functools import partial
-from typing import get_args
 
-from callsheet.admission import Passage
-from callsheet.artifacts import TextArtifact
-from callsheet.call_book import to_the_end
-from callsheet.context import JobContext
-from callsheet.errors import CallsheetError, JobCancelledError, MalformedOutputError, PluginError, ProviderError, Sent
-from callsheet.flights import Flights, Paid
-from callsheet.hookspecs import InvokeCall
-from callsheet.jobs import CallWarning, JobResult, Receipt, WarningKind
-from callsheet.pay_once import Payment, UnknownOutcomeError
-from callsheet.performing import Course, Performance, Performed, Performer, Turn
-from callsheet.result_check import check_result
+from callsheet.errors import (
+    ProviderError,
+)
+from callsheet.flights import Paid
+from callsheet.jobs import CallWarning, JobResult, Receipt
+from callsheet.performing import Course, Performance, Performed, Performer, Turn, overdue
+from callsheet.streamed_payment import EMULATED, EVENTS, LateError, StreamedPayment, Timely, text_of
 from callsheet.streams import StreamEvent, StreamFinished, StreamRestarted, TextDelta
-from callsheet.waiting import looked_up
 
 __all__ = ["Streaming"]
-
-CLOSE_SECONDS = 10.0
-"""How long a stream that nobody reads any more may take to close its connection."""
-
-_EVENTS = frozenset(get_args(StreamEvent)) - {StreamRestarted}
-_LEFT = "the stream was left before its end"
-_EMULATED = CallWarning(WarningKind.EMULATED, "the answer came whole: it was not streamed by the provider")
-
-
-class _StreamedPayment(Payment):
-    """A call whose answer may come as events: then `settle` ends when they begin, and `source` is set.
-
-    A remote job's stream gives its receipt: from there on the job is what counts, and its events are only read along.
-    """
-
-    source: AsyncIterator[StreamEvent | Receipt] | None = None
-    warning: CallWarning | None = None
-    """What the reader is told of a stream that was none, or not to its end."""
-    _reading: JobContext | None = None
-    """The services that the handler of the events got, while they are read."""
-    _since = 0.0
-    _receipt: Receipt | None = None
-    _aborted = False
-    _text = ""
-    _end: asyncio.Task[None] | None = None
-
-    async def _invoke(self, context: JobContext, passage: Passage) -> JobResult | Receipt:
-        bound = self._call.bound
-        call = InvokeCall(bound.handler, self._call.request, context, bound.simulated, streaming=True)
-        opened = self._services.host.stream(call)
-        if isinstance(opened, AsyncIterator):
-            self.source, self._reading, self._since = passage.reading(opened), context, self._services.clock()
-            self._trace.hold()
-            return JobResult(())  # stands for the events, which nobody has read yet
-        self.warning = _EMULATED
-        answer: object = await passage.through(opened)
-        if isinstance(answer, (JobResult, Receipt)):
-            return answer
-        text = f"{self._book.plugin}: `stream` of {self._book.ref} is no async generator: what it did is not known"
-        raise MalformedOutputError(text, sent=Sent.UNKNOWN, retryable=False, ref=self._book.ref)
-
-    async def _succeed(self, result: JobResult) -> JobResult:
-        return result if self._reading is not None else await super()._succeed(result)
-
-    async def _await_remote(self, receipt: Receipt, context: JobContext) -> JobResult:
-        return JobResult(()) if self._reading is not None else await super()._await_remote(receipt, context)
-
-    async def _outcome(self, receipt: Receipt, context: JobContext) -> JobResult | ProviderError:
-        try:
-            return await super()._outcome(receipt, context)
-        except ProviderError as error:
-            error.partial = error.partial or self._text
-            raise
-
-    async def _abort(self, receipt: Receipt, context: JobContext) -> None:
-        if not self._aborted:
-            self._aborted = True
-            await super()._abort(receipt, context)
-
-    async def again(self, error: ProviderError) -> None:
-        """Return when the call, whose stream has failed and is on record, may be sent again. Raises the error else."""
-        await self._retry(error)
-
-    def begun(self) -> bool:
-        """The first event is about to be given away."""
-        self._trace.piece()
-        return True
-
-    async def take(self, receipt: Receipt) -> None:
-        """The job's receipt is durable before its stream is read on."""
-        assert self._reading is not None
-        if self._receipt is not None:
-            raise PluginError(f"{self._who} gave two receipts", plugin=self._book.plugin)
-        self._receipt = receipt
-        await self._submitted(receipt, self._reading)
-
-    def check(self, last: StreamEvent | Receipt | None, text: str) -> JobResult | Receipt:
-        """The last event's result, or the receipt of a job whose stream needs none.
-
-        Raises MalformedOutputError when there is neither, or the result is not as promised and streamed.
-        """
-        ref = self._book.ref
-        if not isinstance(last, StreamFinished) or not isinstance(last.result, JobResult):
-            known = last is None or type(last) in _EVENTS or last is self._receipt
-            if known and self._receipt is not None and self._end is None:
-                self.warning = None if text else _EMULATED
-                return self._receipt
-            how = "ended without its finished event" if known else f"gave a {type(last).__name__}, which is no event"
-            raise MalformedOutputError(f"{self._who} {how}", sent=Sent.UNKNOWN, ref=ref)
-        request = self._call.request
-        check_result(request.expects, last.result, self._services.blobs, ref, request.operation)
-        if text and self.rest(last.result, text):
-            raise self._contradicted(text)
-        return last.result
-
-    def rest(self, result: JobResult, text: str) -> str:
-        """The end of the result's text, after the text that was streamed. Raises MalformedOutputError for another one."""
-        whole = _text_of(result)
-        if not whole.startswith(text) and any(isinstance(each, TextArtifact) for each in result.artifacts):
-            raise self._contradicted(text)
-        return whole.removeprefix(text)
-
-    @property
-    def _who(self) -> str:
-        return f"{self._book.plugin}: the stream of {self._book.ref}"
-
-    def _contradicted(self, text: str) -> MalformedOutputError:
-        kept = self._receipt and f", which is on record: `callsheet resume {self._receipt.job_id}` shows it"
-        said = f"{self._who} gave another text than its result{kept or ''}"
-        return MalformedOutputError(said, ref=self._book.ref, partial=text)
-
-    async def broken(self, error: BaseException, flights: Flights, text: str, *, begun: bool) -> JobResult | Receipt:
-        """What the provider has, although its stream broke. Raises what the reader has to hear when that is nothing."""
-        answer: JobResult | Receipt | None = None
-        try:
-            answer = await self._kept(error, begun=begun)
-        except (Exception, asyncio.CancelledError) as worse:  # noqa: BLE001 - it takes the error's place
-            error = worse
-        if answer is not None:
-            why = self._services.redactor.text(f"the stream broke off, and the rest came whole ({error})")
-            self.warning = CallWarning(WarningKind.EMULATED, why)
-            await to_the_end(self._close())
-            return answer
-        said = await self.cut(error, flights, text, begun=begun)
-        if said is error:
-            raise error
-        raise said from error
-
-    async def _kept(self, error: BaseException, *, begun: bool) -> JobResult | Receipt | None:
-        """The receipt; of a job whose create request was not answered, what the provider says of it."""
-        if isinstance(error, PluginError) or not isinstance(error, Exception) or self._end is not None:
-            return None
-        if self._receipt is None and isinstance(error, CallsheetError) and not begun:
-            assert self._reading is not None
-            handler, request = self._call.bound.handler, self._call.request
-            found = await looked_up(handler, request, self._since, self._reading, error)
-            if isinstance(found, JobResult):
-                return self.check(StreamFinished(found), "")
-            if found is not None:
-                await self.take(found)
-        return self._receipt
-
-    async def finish(self, answer: JobResult | Receipt, flights: Flights, text: str) -> Paid:
-        """The result is durable before anybody gets it; then the connection is given back."""
-        context, self._reading, self._text = self._reading, None, text
-        try:
-            if isinstance(answer, JobResult):
-                result = answer
-                self._cost = self._priced(result)
-                await self._book.succeeded(result, self._cost)
-            else:
-                assert context is not None
-                result = await self._await_remote(answer, context)
-        except (Exception, asyncio.CancelledError) as error:
-            self._trace.over(error)
-            await to_the_end(self._book.let_go())
-            flights.land(self._book.key, error)
-            raise
-        finally:
-            await to_the_end(self._close())
-        self._trace.over()
-        paid = self._paid(result, reused=False)
-        flights.land(self._book.key, paid)
-        return paid
-
-    async def cut(self, error: BaseException, flights: Flights, text: str, *, begun: bool) -> BaseException:
-        """Record once that the stream ended without its result, and close it. Gives what the reader has to hear."""
-        left = not isinstance(error, Exception)
-        told = error
-        if self._receipt is not None or (left and not begun and self._call.bound.finds_jobs):
-            # as any remote job: stopped when nobody wants it any more, else there for whoever asks next
-            ending = partial(self._leave, error, flights)
-        else:
-            said = self._said(error, begun=begun)
-            if isinstance(said, ProviderError):
-                said.partial = said.partial or text
-            ending = partial(self._record, said, flights)
-            told = error if left else said
-        self._trace.over(told)
-        if self._end is None:
-            self._end = asyncio.ensure_future(ending())
-        await to_the_end(self._end)
-        return told
-
-    async def _leave(self, error: BaseException, flights: Flights) -> None:
-        try:
-            if self._receipt is not None and self._reading is not None and not isinstance(error, Exception):
-                await self._abort(self._receipt, self._reading)
-        except CallsheetError as failure:
-            self._services.log.warning("ledger.failed", job=self._call.job.id, error=str(failure))
-        finally:
-            await self._book.let_go()
-            flights.land(self._book.key, error)
-            await self._close()
-
-    def _said(self, error: BaseException, *, begun: bool) -> CallsheetError:
-        if isinstance(error, ProviderError):
-            if begun and error.sent is Sent.NOT_SENT:
-                error.sent = Sent.UNKNOWN  # something came back, so something was sent
-            elif begun and error.sent is Sent.REJECTED:
-                error.sent = Sent.FINISHED  # refused in the middle of the answer: it had been accepted
-            return error
-        if isinstance(error, CallsheetError) and not begun:
-            return error
-        if isinstance(error, Exception):
-            text = f"{self._book.plugin} broke off in the middle of a stream: {type(error).__name__}: {error}"
-            told = UnknownOutcomeError(self._services.redactor.text(text), ref=self._book.ref)
-            told.__cause__ = error
-            return told
-        return JobCancelledError(_LEFT, sent=Sent.UNKNOWN, ref=self._book.ref)
-
-    async def _record(self, said: CallsheetError, flights: Flights) -> None:
-        try:
-            await self._book.failed(said)
-        except CallsheetError as error:
-            self._services.log.warning("ledger.failed", job=self._call.job.id, error=str(error))
-            await self._book.let_go()
-        finally:
-            flights.land(self._book.key, said)
-            await self._close()
-
-    async def _close(self) -> None:
-        close = getattr(self.source, "aclose", None)
-        if close is not None:
-            # whatever a plugin raises here: how the call ended is on record
-            with suppress(Exception):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await close()
 
 
 class Streaming:
@@ -260,7 +23,7 @@ class Streaming:
     def __init__(self, performer: Performer) -> None:
         self._performer = performer
         self._pay_once = performer.pay_once
-        self._open: dict[_StreamedPayment, list[str]] = {}
+        self._open: dict[StreamedPayment, list[str]] = {}
 
     async def aclose(self) -> None:
         """Record and close what nobody has read to its end."""
@@ -276,24 +39,24 @@ class Streaming:
         with course.trace.spanning():
             turn = course.turn()
             while True:
-                payment: _StreamedPayment | None = None
+                payment: StreamedPayment | None = None
                 event: StreamEvent | Receipt | None = None
                 pieces: list[str] = []
                 given = False
                 try:
                     with course.trace:
-                        payment, paid = await self._begin(turn)
+                        payment, paid = await self._begun(turn)
                     if payment is not None and payment.source is not None:
                         self._open[payment] = pieces
                         try:
-                            async for event in payment.source:
+                            async for event in Timely(payment.source, turn):
                                 kind = type(event)
                                 if kind is TextDelta:
                                     pieces.append(event.text)  # type: ignore[union-attr]  # its exact type was just looked at
                                 elif kind is Receipt:
                                     await payment.take(event)  # type: ignore[arg-type]
                                     continue
-                                elif kind is StreamFinished or kind not in _EVENTS:
+                                elif kind is StreamFinished or kind not in EVENTS:
                                     break
                                 given = given or payment.begun()
                                 yield event  # type: ignore[misc]
@@ -302,22 +65,23 @@ class Streaming:
                             answer = await payment.broken(error, flights, _joined(pieces), begun=event is not None)
                         finally:
                             del self._open[payment]
-                        paid = await payment.finish(answer, flights, _joined(pieces))
+                        paid = await payment.finish(answer, turn, flights, _joined(pieces))
                     break
-                except ProviderError as error:
+                except (ProviderError, LateError) as error:
+                    why = _told(error, turn, _joined(pieces))
                     if given and not performance.restart:
-                        raise
-                    turn = await self._following(course, turn, payment, error)
+                        raise why from why.__cause__
+                    turn = await self._following(course, turn, payment, why)
                     if given:
                         yield StreamRestarted(turn.call.job.ref)
-            text = _text_of(paid.result) if payment is None else payment.rest(paid.result, _joined(pieces))
+            text = text_of(paid.result) if payment is None else payment.rest(paid.result, _joined(pieces))
             if text:
                 yield TextDelta(text)
             paid = _warned(paid, None if payment is None else payment.warning)
             yield StreamFinished(told(course.done(Performed(turn.call, paid, course.warnings))))
 
     async def _following(
-        self, course: Course, turn: Turn, payment: _StreamedPayment | None, error: ProviderError
+        self, course: Course, turn: Turn, payment: StreamedPayment | None, error: ProviderError
     ) -> Turn:
         """What is on after a failure: the same call again, after a wait, or the next one. Raises the error without one."""
         if payment is not None and payment.source is not None:
@@ -329,19 +93,23 @@ class Streaming:
         course.failed(turn, error)
         return course.turn()
 
-    async def _begin(self, turn: Turn) -> tuple[_StreamedPayment | None, Paid]:
+    async def _begun(self, turn: Turn) -> tuple[StreamedPayment | None, Paid]:
+        begun = await self._performer.in_time(turn, self._begin(turn))
+        return (None, begun) if isinstance(begun, Paid) else begun
+
+    async def _begin(self, turn: Turn) -> tuple[StreamedPayment | None, Paid]:
         """The call on its way, and its end when that is known without a stream."""
         call, ticket = turn.call, turn.ticket
         if self._performer.guards(call):
             paid = await self._performer.paid(turn)
-            return None, _warned(paid, _EMULATED)
+            return None, _warned(paid, EMULATED)
         sample = ticket.sample
         if sample is None:
             sample = await self._pay_once.take_sample(call, ticket)
         twin = await self._pay_once.twin(call.key(sample), ticket)
         if twin is not None:
             return None, twin
-        payment = self._pay_once.payment(_StreamedPayment, call, sample, ticket)
+        payment = self._pay_once.payment(StreamedPayment, call, sample, ticket)
         try:
             paid = await payment.settle()
         except BaseException as error:
@@ -352,6 +120,15 @@ class Streaming:
         return payment, paid
 
 
+def _told(error: ProviderError | LateError, turn: Turn, text: str) -> ProviderError:
+    """What the reader hears, with the text until then."""
+    if isinstance(error, ProviderError):
+        return error
+    late = overdue(turn)
+    late.partial = text
+    return late
+
+
 def _joined(pieces: list[str]) -> str:
     """The text so far; what a plugin gave as text and is none must not keep the call from being recorded."""
     return "".join(map(str, pieces))
@@ -360,7 +137,3 @@ def _joined(pieces: list[str]) -> str:
 def _warned(paid: Paid, warning: CallWarning | None) -> Paid:
     result = paid.result
     return paid if warning is None else replace(paid, result=replace(result, warnings=(*result.warnings, warning)))
-
-
-def _text_of(result: JobResult) -> str:
-    return "".join(artifact.text for artifact in result.artifacts if isinstance(artifact, TextArtifact))

@@ -1,0 +1,98 @@
+"""Streams and deadlines: a late one is closed or its job aborted, on record, and its reader hears how far it had got."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from callsheet.artifacts import TextArtifact
+from callsheet.errors import ProviderTimeoutError
+from callsheet.jobs import JobResult
+from callsheet.pay_once import OnUnknown, UnknownOutcomeError
+from callsheet.policies import DeadlinePolicy, Policies, RetryPolicy
+from callsheet.settings import Settings
+from callsheet.storage import CallState
+from callsheet.streams import StreamFinished, StreamRestarted, TextDelta
+
+DONE = StreamFinished(JobResult((TextArtifact("lava"),)))
+
+
+async def never():
+    """An event that does not come."""
+    return await asyncio.Event().wait()
+
+
+def scripted(studio, *streams):
+    """The streams that are given, one after the other."""
+
+    def given(events):
+        async def answer(_request, _context):
+            return events
+
+        return answer
+
+    studio.acme.script["call"] = [given(events) for events in streams]
+
+
+def within(**seconds) -> Settings:
+    """A project with deadlines."""
+    return Settings(policies=Policies(deadlines=DeadlinePolicy(**seconds), retries={"": RetryPolicy(attempts=1)}))
+
+
+async def read(client, seen, **asked):
+    """All events of a stream."""
+    async for event in client.stream("acme:live", prompt="lava", **asked):
+        seen.append(event)
+    return seen
+
+
+async def records(client):
+    """All calls of the ledger, oldest first."""
+    rows = await client.ledger._read(lambda turn: turn.db.execute("SELECT key FROM calls ORDER BY created").fetchall())
+    return [await client.ledger.get(key) for (key,) in rows]
+
+
+async def test_a_stream_that_stops_in_the_middle(studio):
+    """Its reader gets the text until then, the record says that nobody knows, and the stream is closed."""
+    scripted(studio, [TextDelta("la"), never, DONE])
+    seen = []
+    async with await studio.open(settings=within(job=0.05)) as client:
+        with pytest.raises(UnknownOutcomeError, match="not done before its deadline") as caught:
+            await read(client, seen)
+        (record,) = await records(client)
+    assert seen == [TextDelta("la")]
+    assert caught.value.partial == "la"
+    assert (record.state, record.failure.kind, record.failure.partial) == (CallState.UNKNOWN, "timeout", "la")
+    assert (studio.acme.sent, studio.acme.closed) == (["call"], 1)
+
+
+async def test_a_stream_that_does_not_begin_in_time(studio):
+    """Where two payments are accepted, the next model is asked, in the time that is left for it."""
+    scripted(studio, [never, DONE], [TextDelta("lava"), DONE])
+    seen = []
+    async with await studio.open(settings=within(job=0.2)) as client:
+        await read(client, seen, fallbacks=["acme:live"], on_unknown=OnUnknown.RETRY)
+    assert seen[0] == TextDelta("lava")
+    assert "may be paid for all the same" in seen[-1].result.warnings[0].message
+    assert (studio.acme.sent, studio.acme.closed) == (["call", "call"], 2)
+
+
+async def test_a_first_event_that_takes_longer_than_a_request_may(studio):
+    """Nobody knows what became of it; later events may take their time."""
+    scripted(studio, [never, DONE])
+    async with await studio.open(settings=within(attempt=0.02)) as client:
+        with pytest.raises(ProviderTimeoutError, match=r"gave no answer within 0.02 s \(deadlines.attempt\)"):
+            await read(client, [], on_unknown=OnUnknown.FAIL)
+        (record,) = await records(client)
+    assert record.state is CallState.UNKNOWN
+    assert studio.acme.closed == 1
+
+
+async def test_after_a_part_was_given_away_only_who_asks_for_it_begins_anew(studio):
+    """With `restart`, from the next model."""
+    scripted(studio, [TextDelta("la"), never], [TextDelta("lava"), DONE])
+    seen = []
+    async with await studio.open(settings=within(job=0.2)) as client:
+        await read(client, seen, fallbacks=["acme:live"], on_unknown=OnUnknown.RETRY, restart=True)
+    assert [type(event) for event in seen] == [TextDelta, StreamRestarted, TextDelta, StreamFinished]
