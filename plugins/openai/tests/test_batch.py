@@ -329,11 +329,28 @@ async def test_a_batch_that_is_gone_is_lost(server, opened):
         desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
         await desk.over()
         server.account.files.clear()
-        with pytest.raises(JobLostError):
-            await desk.ended()
+        lost = (await desk.ended())[0]
+        assert (type(lost), lost.sent) == (JobLostError, Sent.UNKNOWN)
         server.account.stored.clear()
         with pytest.raises(JobLostError):
             await desk.handler.poll(desk.receipt, desk.context)
+
+
+async def test_what_one_file_says_holds_without_the_other(server, opened):
+    """The refusals stand, and what may stand in the file that is gone is in doubt: it was paid for, or was not."""
+    server.account.fates = {1: "failed"}
+    async with opened() as client:
+        desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
+        await desk.over()
+        kept = server.account.stored[desk.receipt.job_id]
+        results = server.account.files.pop(kept["output_file_id"])
+        ended = await desk.ended()
+        assert {number: type(each) for number, each in ended.items()} == {0: JobLostError, 1: ContentRejectedError}
+        server.account.files[kept["output_file_id"]] = results
+        del server.account.files[kept["error_file_id"]]
+        ended = await desk.ended()
+    assert {number: type(each) for number, each in ended.items()} == {0: JobResult, 1: JobLostError}
+    assert ended[1].sent is Sent.UNKNOWN
 
 
 async def test_an_unknown_status_is_not_guessed(server, opened):
@@ -361,14 +378,19 @@ async def test_a_search_without_an_end_is_given_up(server, opened, monkeypatch):
             await desk.handler.find_batch(0.0, stranger)
 
 
-async def test_a_line_without_an_end_is_not_read_into_memory(server, opened, monkeypatch):
-    """There is a limit for a line, none for the file."""
-    monkeypatch.setattr(batch, "LONGEST_LINE", 100)
+async def test_a_line_that_is_too_long_is_not_read_into_memory(server, opened, monkeypatch):
+    """There is a limit for a line, none for the file; the lines after it are read."""
+    monkeypatch.setattr(batch, "LONGEST_LINE", 2000)
     async with opened() as client:
-        desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
+        desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b", "dimensions": 1}).submit()
         await desk.over()
-        with pytest.raises(MalformedOutputError, match="100 bytes"):
-            await desk.ended()
+        ended = await desk.ended()
+        assert (type(ended[0]), ended[0].sent) == (MalformedOutputError, Sent.UNKNOWN)
+        assert ended[1].artifacts[0].value == [[1.0]]
+        endless = b"x" * 5000
+        kept = server.account.stored[desk.receipt.job_id]["output_file_id"]
+        server.account.files[kept] = (server.account.files[kept][0], endless)
+        assert {type(each) for each in (await desk.ended()).values()} == {MalformedOutputError}
 
 
 def line(number: int, response: object = None, error: object = None) -> dict:
@@ -411,15 +433,47 @@ async def test_each_line_has_its_class(server, opened, entry, error, sent):
     assert ended[0].sent is sent
 
 
-async def test_a_line_that_is_no_json_spoils_the_file(server, opened):
-    """It could be any item's."""
+@pytest.mark.parametrize("broken", [b'{"custom_id": ', b"[1]", b"\xff\xfe"])
+@pytest.mark.parametrize("counted", [True, False])
+async def test_a_line_that_cannot_be_read_spoils_no_other(server, opened, broken, counted):
+    """They are paid for; whose it is nobody knows, so what stands nowhere is not sent again unasked."""
     async with opened() as client:
-        desk = await Desk(client, server, MODEL, {"text": "a"}).submit()
+        desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}, {"text": "c"}).submit()
+        await desk.over()
+        held = server.account.stored[desk.receipt.job_id]
+        if not counted:
+            held["request_counts"] = {"total": 3, "completed": 0, "failed": 0}
+        head, data = server.account.files[held["output_file_id"]]
+        first, _, last = data.splitlines()
+        server.account.files[held["output_file_id"]] = (head, b"\n".join([first, broken, last]))
+        ended = await desk.ended()
+    assert [type(ended[number]) for number in (0, 1, 2)] == [JobResult, MalformedOutputError, JobResult]
+    assert ended[1].sent is Sent.UNKNOWN
+    assert "cannot be read" in str(ended[1])
+
+
+async def test_a_line_that_stands_twice_is_one_result(server, opened):
+    """Two results are counted, and one is there twice: the other may be paid for."""
+    async with opened() as client:
+        desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
         await desk.over()
         kept = server.account.stored[desk.receipt.job_id]["output_file_id"]
-        server.account.files[kept] = (server.account.files[kept][0], b'{"custom_id": \n')
-        with pytest.raises(MalformedOutputError):
-            await desk.ended()
+        head, data = server.account.files[kept]
+        server.account.files[kept] = (head, data.splitlines(keepends=True)[0] * 2)
+        ended = await desk.ended()
+    assert isinstance(ended[0], JobResult)
+    assert ended[1].sent is Sent.UNKNOWN
+
+
+async def test_a_cancelled_batch_with_something_done_and_no_file_is_in_doubt(server, opened):
+    """What it had done was paid for: it is not sent again unasked. What it had surely not begun is."""
+    server.account.ending, server.account.fates = "cancelled", {1: "cancelled"}
+    async with opened() as client:
+        desk = await Desk(client, server, MODEL, {"text": "a"}, {"text": "b"}).submit()
+        await desk.over()
+        del server.account.stored[desk.receipt.job_id]["output_file_id"]
+        assert (await desk.handler.poll(desk.receipt, desk.context)).state is RemoteState.SUCCEEDED
+        assert {number: each.sent for number, each in (await desk.ended()).items()} == {0: Sent.UNKNOWN}
 
 
 class Torn:

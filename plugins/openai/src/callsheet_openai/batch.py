@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from callsheet.plugin import (
@@ -17,6 +18,7 @@ from callsheet.plugin import (
     HttpReply,
     InvalidRequestError,
     JobContext,
+    JobLostError,
     JobResult,
     ProviderError,
     ProviderRequest,
@@ -107,7 +109,8 @@ async def status(receipt: Receipt, context: JobContext) -> RemoteStatus:
     if state in ("completed", "expired"):
         return RemoteStatus(RemoteState.SUCCEEDED, progress=1.0)
     if state == "cancelled":
-        return RemoteStatus(RemoteState.SUCCEEDED if batch.get("output_file_id") else RemoteState.CANCELLED)
+        done = batch.get("output_file_id") or _count(batch, "completed")
+        return RemoteStatus(RemoteState.SUCCEEDED if done else RemoteState.CANCELLED)
     if state == "failed":
         return RemoteStatus(RemoteState.FAILED, error=_faults(batch))
     if state == "cancelling":
@@ -123,25 +126,41 @@ async def collect(
 ) -> dict[str, JobResult | ProviderError]:
     """How each item ended, read line by line from the batch's two files.
 
-    What stands in neither was not done, nor what was cancelled before it was begun: it may be sent again.
+    What stands in neither was not done, nor what was cancelled before it was begun: it may be sent again. Where a line
+    or a file cannot be read, or results are missing, whatever stands nowhere may be paid for.
     """
     batch = await ask(context, f"/batches/{receipt.job_id}")
     requests = {item.key: item.request for item in items}
     ended: dict[str, JobResult | ProviderError] = {}
-    results = 0
+    results: set[object] = set()
+    undone: set[str] = set()
+    doubts: list[ProviderError] = []
     for name in ("output_file_id", "error_file_id"):
         file = batch.get(name)
         if not isinstance(file, str) or not file:
             continue
-        async for entry in _lines(file, context):
-            results += name == "output_file_id"
-            key = entry.get("custom_id")
-            if isinstance(key, str) and key in requests and key not in ended and _code(entry) != "batch_cancelled":
-                ended[key] = await _ending(entry, requests[key], parse, context)
-    if results < (made := _count(batch, "completed")):  # a call that is not there may be one that was paid for
-        text = f"gave {results:,} of the {made:,} results that its batch {receipt.job_id} is said to have"
-        for key in requests.keys() - ended.keys():
-            ended[key] = malformed(text, context, sent=Sent.UNKNOWN)
+        try:
+            async for entry in _lines(file, context):
+                if entry is None:
+                    text = f"gave a line that cannot be read in the {name} of its batch {receipt.job_id}"
+                    doubts.append(malformed(text, context, sent=Sent.UNKNOWN))
+                    continue
+                key = entry.get("custom_id")
+                if name == "output_file_id":
+                    results.add(key if isinstance(key, str) else None)
+                if not isinstance(key, str) or key not in requests or key in ended:
+                    continue
+                if _code(entry) == "batch_cancelled":
+                    undone.add(key)
+                else:
+                    ended[key] = await _ending(entry, requests[key], parse, context)
+        except JobLostError as gone:  # the batch itself is there: what the other file says still holds
+            doubts.append(gone)
+    if len(results) < (made := _count(batch, "completed")):
+        text = f"gave {len(results):,} of the {made:,} results that its batch {receipt.job_id} is said to have"
+        doubts.append(malformed(text, context, sent=Sent.UNKNOWN))
+    if doubts:
+        ended |= {key: copy(doubts[0]) for key in requests.keys() - ended.keys() - undone}
     return ended
 
 
@@ -246,32 +265,40 @@ def _receipt(batch: Mapping[str, Any], context: JobContext) -> Receipt:
     )
 
 
-async def _lines(file: str, context: JobContext) -> AsyncIterator[dict[str, Any]]:
-    """The objects of a JSONL file as it arrives; a line is held in memory, never the file."""
+async def _lines(file: str, context: JobContext) -> AsyncIterator[dict[str, Any] | None]:
+    """The objects of a JSONL file as it arrives, None for what is none; a line is held in memory, never the file.
+
+    Raises JobLostError for a file that is not there.
+    """
     path = f"/files/{file}/content"
     async with context.http.stream("GET", path, headers=await headers(context), limits=_READ) as reply:
         if reply.status != 200:
             raise vendor_error(await reply.whole(), context, lost=True)
-        rest = bytearray()
+        rest, too_long = bytearray(), False
         async for piece in reply.pieces():
             searched = len(rest)
             rest += piece
-            if b"\n" not in piece:
-                if len(rest) > LONGEST_LINE:
-                    raise malformed(f"gave a batch with a line of over {LONGEST_LINE:,} bytes", context)
-                continue
-            end = rest.rindex(b"\n", searched)
-            lines = bytes(rest[:end]).split(b"\n")
-            del rest[: end + 1]
-            for line in lines:
-                if line.strip():
-                    yield _entry(line, context)
-        if rest.strip():
-            yield _entry(bytes(rest), context)
+            if b"\n" in piece:
+                end = rest.rindex(b"\n", searched)
+                lines = bytes(rest[:end]).split(b"\n")
+                del rest[: end + 1]
+                for line in lines:
+                    if line.strip() or too_long:
+                        yield None if too_long else _entry(line)
+                    too_long = False
+            if len(rest) > LONGEST_LINE:
+                too_long = True
+                rest.clear()
+        if rest.strip() or too_long:
+            yield None if too_long else _entry(bytes(rest))
 
 
-def _entry(line: bytes, context: JobContext) -> dict[str, Any]:
-    return json_object(HttpReply(200, {}, line), context)
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = HttpReply(200, {}, line).json()
+    except ProviderError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _code(entry: Mapping[str, Any]) -> object:
