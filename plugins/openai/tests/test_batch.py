@@ -292,10 +292,11 @@ async def test_an_upload_that_fails_was_no_batch(server, opened, faults, error, 
 
 
 @pytest.mark.parametrize(("path", "sent"), [("/files", Sent.REJECTED), ("/batches", Sent.UNKNOWN)])
-async def test_an_answer_without_an_id_is_malformed(server, opened, path, sent):
+@pytest.mark.parametrize("answer", [{"object": "odd"}, ["odd"]])
+async def test_an_answer_without_an_id_is_malformed(server, opened, path, sent, answer):
     """A file without an id is no batch; a batch without one may run."""
     server.judges_replies = False
-    server.scripted[path] = {"object": "odd"}
+    server.scripted[path] = answer
     async with opened() as client:
         with pytest.raises(MalformedOutputError) as caught:
             await Desk(client, server, MODEL, {"text": "a"}).submit()

@@ -19,11 +19,19 @@ async def headers(context: JobContext | ProviderContext) -> dict[str, str]:
 
 
 async def call(
-    context: JobContext, path: str, body: Mapping[str, object], *, limits: HttpLimits | None = None
+    context: JobContext,
+    path: str,
+    body: Mapping[str, object],
+    *,
+    limits: HttpLimits | None = None,
+    sent: Sent = Sent.FINISHED,
 ) -> dict[str, Any]:
-    """POST a JSON body, and the answer as a JSON object. Raises ProviderError."""
+    """POST a JSON body, and the answer as a JSON object. Raises ProviderError; `sent` is told of an answer that is none.
+
+    It is `unknown` where the request starts a job, which may run whatever the answer looks like.
+    """
     reply = await context.http.send("POST", path, json=body, headers=await headers(context), limits=limits)
-    return json_object(checked(reply, context), context)
+    return json_object(checked(reply, context), context, sent=sent)
 
 
 async def ask(context: JobContext, path: str, *, method: str = "GET") -> dict[str, Any]:

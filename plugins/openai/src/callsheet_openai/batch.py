@@ -83,6 +83,7 @@ async def submit(items: Sequence[BatchItem], endpoint: str, line: Line, context:
             "completion_window": "24h",
             "metadata": {MARK: context.key},
         },
+        sent=Sent.UNKNOWN,
     )
     return _receipt(answer, context)
 
@@ -93,7 +94,7 @@ async def _upload(file: FormFile, context: JobContext) -> str:
         reply = await context.http.send(
             "POST", "/files", form={"purpose": "batch"}, files=[file], headers=await headers(context), limits=_WRITE
         )
-        uploaded = json_object(checked(reply, context), context).get("id")
+        uploaded = json_object(checked(reply, context), context, sent=Sent.UNKNOWN).get("id")
     except ProviderError as error:
         error.sent = Sent.REJECTED if error.sent is Sent.UNKNOWN else error.sent
         raise

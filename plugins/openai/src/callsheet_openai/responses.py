@@ -98,8 +98,10 @@ class ResponsesHandler(BatchWire):
 
     async def submit(self, request: ProviderRequest, context: JobContext) -> Receipt | JobResult:
         """The answer; with the option `background`, the receipt of a job that outlives this process."""
-        reply = await call(context, PATH, await with_files(request.body, context))
-        if not _is_background(request) or reply.get("status") in ("completed", "incomplete", "failed"):
+        background = _is_background(request)
+        body = await with_files(request.body, context)
+        reply = await call(context, PATH, body, sent=Sent.UNKNOWN if background else Sent.FINISHED)
+        if not background or reply.get("status") in ("completed", "incomplete", "failed"):
             return await self.result(reply, request, context)
         identity = reply.get("id")
         if not isinstance(identity, str) or not identity:

@@ -71,7 +71,7 @@ class VideoHandler:
 
     async def submit(self, request: ProviderRequest, context: JobContext) -> Receipt:
         """Start the job."""
-        video = await call(context, "/videos", await with_files(request.body, context))
+        video = await call(context, "/videos", await with_files(request.body, context), sent=Sent.UNKNOWN)
         job_id = video.get("id")
         if not isinstance(job_id, str) or not job_id:
             raise malformed("took the job and gave no id for it", context, sent=Sent.UNKNOWN)
