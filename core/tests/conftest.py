@@ -230,6 +230,7 @@ class Acme:
         self.batches: list[list[str]] = []
         self.submits: list[Any] = []
         self.collected: list[list[str]] = []
+        self.collects: list[BaseException] = []
         self.ends: dict[str, list[Any]] = {}
         self.looked: list[str] = []
 
@@ -395,8 +396,10 @@ class AcmeBatches(AcmeAnswers):
         return await AcmeJobs.poll(self, receipt, context)  # type: ignore[arg-type]
 
     async def collect_batch(self, receipt: Receipt, items: Any, context: JobContext) -> Mapping[str, Any]:
-        """As scripted; "missing" is left out."""
+        """As scripted; "missing" is left out. `collects` are exceptions to raise first."""
         self.acme.collected.append([item.request.body["prompt"] for item in items])
+        if self.acme.collects:
+            raise self.acme.collects.pop(0)
         ended = {}
         for item in items:
             prompt = item.request.body["prompt"]

@@ -9,7 +9,16 @@ import pytest
 
 from callsheet.adoption import adopt, collect_call, stop
 from callsheet.discovery import Discovery
-from callsheet.errors import AuthenticationError, CallsheetError, ConfigError, JobFailedError, OverloadedError
+from callsheet.errors import (
+    AuthenticationError,
+    CallsheetError,
+    ConfigError,
+    JobFailedError,
+    JobLostError,
+    MalformedOutputError,
+    OverloadedError,
+    Sent,
+)
 from callsheet.jobs import AbortOutcome, JobResult, RemoteState, RemoteStatus
 from callsheet.plugin import TextArtifact
 from callsheet.plugin_host import PluginHost
@@ -223,8 +232,9 @@ async def test_a_claimed_call_was_not_sent(studio):
             await collect_call(client.runtime, claim.record)
 
 
-async def test_the_calls_of_a_batch_are_collected_together(studio):
-    """One receipt, asked for once; each call has its own end."""
+@pytest.fixture
+async def killed_batch(studio):
+    """A process that died while it waited for its batch of two calls."""
     polled = asyncio.Event()
 
     async def hang():
@@ -232,19 +242,56 @@ async def test_the_calls_of_a_batch_are_collected_together(studio):
         await asyncio.Event().wait()
 
     studio.acme.polls["batch-1"] = [hang]
-    studio.acme.ends["two"] = [JobFailedError("boom")]
-    dead = await studio.open()
-    work = dead.batch("acme:batch", [{"prompt": "one"}, {"prompt": "two"}])
-    task = asyncio.create_task(work)
+    client = await studio.open()
+    task = asyncio.create_task(client.batch("acme:batch", [{"prompt": "one"}, {"prompt": "two"}]))
     await polled.wait()
-    dead.ledger.owner.close()
+    client.ledger.owner.close()
+    yield
+    await Dead(client, task).bury()
+
+
+@pytest.mark.usefixtures("killed_batch")
+async def test_the_calls_of_a_batch_are_collected_together(studio):
+    """One receipt, asked for once; each call has its own end."""
+    studio.acme.ends["two"] = [JobFailedError("boom")]
     async with await studio.open() as client:
         ended = await adopt(client.runtime, await open_calls(client))
         assert await open_calls(client) == []
-    await Dead(dead, task).bury()
     assert sorted(each.outcome for each in ended) == ["collected", "failed"]
     assert studio.acme.polled == ["batch-1"] * 2
     assert len(studio.acme.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "state", "sent"),
+    [
+        (RemoteStatus(RemoteState.FAILED, error="boom"), "failed", CallState.FAILED, "finished"),
+        (RemoteStatus(RemoteState.CANCELLED), "failed", CallState.FAILED, "rejected"),
+        (JobLostError("gone", sent=Sent.UNKNOWN), "unknown", CallState.UNKNOWN, "unknown"),
+    ],
+)
+@pytest.mark.usefixtures("killed_batch")
+async def test_a_batch_that_ended_as_a_whole_is_not_asked_for_again(studio, answer, outcome, state, sent):
+    """Each of its calls has that end on record: nothing of it is still with the provider."""
+    studio.acme.polls["batch-1"] = [answer]
+    async with await studio.open() as client:
+        ended = await adopt(client.runtime, await open_calls(client))
+        assert [each for each in await open_calls(client) if each.state is CallState.SUBMITTED] == []
+    assert [(each.outcome, each.call.state) for each in ended] == [(outcome, state)] * 2
+    assert [each.call.failure.sent for each in ended] == [sent] * 2
+    assert studio.acme.collected == []
+
+
+@pytest.mark.parametrize("error", [MalformedOutputError("odd"), AuthenticationError("no"), TypeError("a bug")])
+@pytest.mark.usefixtures("killed_batch")
+async def test_a_batch_whose_results_cannot_be_had_now_stays(studio, error):
+    """They are paid for: the next one collects them."""
+    studio.acme.collects = [error]
+    async with await studio.open() as client:
+        first = await adopt(client.runtime, await open_calls(client))
+        again = await adopt(client.runtime, await open_calls(client))
+    assert [each.outcome for each in first] == ["pending"] * 2
+    assert [each.outcome for each in again] == ["collected"] * 2
 
 
 async def test_stopping_stops(studio, killed):

@@ -49,6 +49,19 @@ async def test_all_calls_leave_in_one_batch(studio):
     assert {record.state for record in known.values()} == {CallState.SUCCEEDED}
 
 
+async def test_results_that_cannot_be_had_now_are_asked_for_again(studio):
+    """Whatever class the error has: nothing that is paid for counts as failed, or is sent again."""
+    studio.acme.collects = [MalformedOutputError("odd", sent=Sent.FINISHED)]
+    async with await studio.open() as client:
+        first = await client.batch("acme:batch", THREE)
+        known = await records(client)
+        again = [await client.collect(record.receipt) for record in list(known.values())[:1]]
+    assert texts(first) == ["StillRunningError"] * 3
+    assert {record.state for record in known.values()} == {CallState.SUBMITTED}
+    assert len(again[0].artifacts) == 3
+    assert len(studio.acme.batches) == 1
+
+
 async def test_all_calls_are_sending_before_the_batch_leaves(studio):
     """Durable, with the batch's key; and submitted with its receipt before anybody polls."""
     seen = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ __all__ = [
     "abort_remote",
     "batch_context",
     "batch_handler",
+    "collected",
     "outcome_of",
     "own",
 ]
@@ -135,7 +136,7 @@ class _Watch:
         async def collect() -> Mapping[str, JobResult | ProviderError]:
             self.closed = True
             items[:] = [item for item, answer in self._waiting.values() if not answer.done()]
-            return await handler.collect_batch(self._receipt, items, self._context)
+            return await collected(handler, self._receipt, items, self._context)
 
         try:
             ended: Mapping[str, object] = {}
@@ -211,6 +212,20 @@ def batch_handler(bound: BoundHandler) -> Batches:
     if not isinstance(handler, Batches):
         raise PluginError(f"{bound.plugin} has no batches for {bound.ref}", plugin=bound.plugin)
     return handler
+
+
+async def collected(
+    handler: Batches, receipt: Receipt, items: Sequence[BatchItem], context: JobContext
+) -> Mapping[str, JobResult | ProviderError]:
+    """How each call of a batch that is over ended. Raises ProviderError when that cannot be had now.
+
+    Whatever the error says, it is not how the calls ended: their results are paid for, and to be asked for again.
+    """
+    try:
+        return await handler.collect_batch(receipt, items, context)
+    except ProviderError as error:
+        error.sent = Sent.UNKNOWN
+        raise
 
 
 def outcome_of(bound: BoundHandler, receipt: Receipt, answer: object) -> JobResult | ProviderError:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from callsheet.batch_watch import batch_context, batch_handler, outcome_of
+from collections.abc import Mapping
+from copy import copy
+
+from callsheet.batch_watch import batch_context, batch_handler, collected, outcome_of
 from callsheet.batching import is_batch
+from callsheet.context import JobContext
 from callsheet.digests import json_ready
-from callsheet.errors import ConfigError, ErrorKind, PluginError, ProviderError, Sent
-from callsheet.handler import BatchItem, RemoteJobs
+from callsheet.errors import ConfigError, ErrorKind, JobCancelledError, PluginError, ProviderError, Sent
+from callsheet.handler import Batches, BatchItem, RemoteJobs
 from callsheet.inputs import blank_inputs
 from callsheet.jobs import CallWarning, Job, JobResult, Receipt, WarningKind
 from callsheet.orphans import late_context, record_end, record_result, request_of, take_over
@@ -77,8 +81,7 @@ async def _settle_batch(services: Services, bound: BoundHandler, receipt: Receip
         items = [BatchItem(claim.key, request_of(claim)) for claim in claims.values()]
         if items:
             waiter = RemoteWaiter(handler, context, services, services.naps.of(receipt))
-            await waiter.over(receipt)
-            answers = await waiter.patiently(receipt, lambda: handler.collect_batch(receipt, items, context))
+            answers = await _answers(waiter, handler, receipt, items, context)
             for item in items:
                 outcome = ended[item.key] = outcome_of(bound, receipt, answers.get(item.key))
                 await _record(services, bound, claims[item.key], item, outcome)
@@ -91,6 +94,21 @@ async def _settle_batch(services: Services, bound: BoundHandler, receipt: Receip
         raise errors[0]
     warnings = tuple(CallWarning(WarningKind.OTHER, services.redactor.text(str(error))) for error in errors)
     return JobResult(tuple(a for result in results for a in result.artifacts), warnings=warnings)
+
+
+async def _answers(
+    waiter: RemoteWaiter, handler: Batches, receipt: Receipt, items: list[BatchItem], context: JobContext
+) -> Mapping[str, object]:
+    """What a batch gave for each of its calls; how it ended as a whole for all of them. Raises when nobody could ask."""
+    try:
+        await waiter.over(receipt)
+        return await waiter.patiently(receipt, lambda: collected(handler, receipt, items, context))
+    except JobCancelledError:  # stopped there, and nothing of it was done
+        return {}
+    except ProviderError as error:
+        if error.sent is not Sent.FINISHED and error.kind is not ErrorKind.JOB_LOST:
+            raise
+        return {item.key: copy(error) for item in items}
 
 
 async def _take_over(services: Services, call: CallRecord, receipt: Receipt) -> CallRecord:
