@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,29 @@ def test_a_file_that_cannot_be_read_trusts_nothing(project, text):
     assert known.of(project) == {PLACE}
     known.write(project, [])
     assert json.loads(known.file.read_text()) == {"trusted": {}}
+
+
+def test_words_at_once_are_all_kept(tmp_path):
+    """Each is for another project; none is lost, and none that was taken back comes again."""
+    known = TrustedPlaces()
+    known.write(tmp_path / "old", [PLACE])
+    said = [tmp_path / f"project-{number}" for number in range(8)]
+    with ThreadPoolExecutor(9) as writers:
+        for project in said:
+            writers.submit(TrustedPlaces().write, project, [PLACE])
+        writers.submit(TrustedPlaces().write, tmp_path / "old", [])
+    assert [known.of(project) for project in said] == [{PLACE}] * 8
+    assert known.of(tmp_path / "old") == frozenset()
+
+
+def test_a_file_that_cannot_be_opened_is_not_written_over(project, tmp_path):
+    """It may hold what was said of other projects."""
+    known = TrustedPlaces(tmp_path / "trusted.json")
+    known.file.symlink_to(known.file)
+    assert known.of(project) == frozenset()
+    with pytest.raises(ConfigError, match="cannot write"):
+        known.write(project, [PLACE])
+    assert known.file.is_symlink()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from callsheet.user_folders import user_folder
 __all__ = ["Place", "TrustedPlaces", "places_of"]
 
 NAME = "trusted.json"
+SECONDS = 10.0
+"""How long another process is waited for that writes the file."""
 _CHOSEN = ("base_url", "secret")
 
 
@@ -52,27 +54,35 @@ class TrustedPlaces:
 
     def of(self, project: Path) -> frozenset[Place]:
         """The places that are trusted in this project. A file that cannot be read trusts none."""
-        return frozenset(Place(*each) for each in self._read().get(str(project.resolve()), ()))
+        try:
+            return frozenset(Place(*each) for each in self._read().get(str(project.resolve()), ()))
+        except OSError:
+            return frozenset()
 
     def write(self, project: Path, places: Collection[Place]) -> None:
         """Trust these places in the project, and no others. Raises ConfigError."""
-        known = self._read()
-        known.pop(str(project.resolve()), None)
-        if places:
-            known[str(project.resolve())] = [list(place) for place in sorted(places)]
+        from filelock import FileLock
+
         draft = self.file.with_name(f".{self.file.name}.new")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps({"trusted": known}, indent=2) + "\n", encoding="utf-8")
-            draft.replace(self.file)
+            # what another process says meanwhile of another project is neither lost nor brought back
+            with FileLock(self.file.with_name(f"{self.file.name}.lock"), timeout=SECONDS):
+                known = self._read()
+                known.pop(str(project.resolve()), None)
+                if places:
+                    known[str(project.resolve())] = [list(place) for place in sorted(places)]
+                draft.write_text(json.dumps({"trusted": known}, indent=2) + "\n", encoding="utf-8")
+                draft.replace(self.file)
         except OSError as error:
             raise ConfigError(f"cannot write {self.file}: {error.strerror or error}") from error
 
     def _read(self) -> dict[str, list[list[str]]]:
+        """What was said; nothing of what is no such file. Raises OSError: what is there must not be written over."""
         try:
-            trusted = json.loads(self.file.read_text(encoding="utf-8"))["trusted"]
+            trusted = json.loads(self.file.read_bytes())["trusted"]
             return {str(project): [_texts(place) for place in places] for project, places in trusted.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {}
 
 
