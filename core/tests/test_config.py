@@ -12,6 +12,7 @@ from callsheet.handler import HandlerSpec
 from callsheet.models import ModelRef, Operation
 from callsheet.policies import RetryPolicy
 from callsheet.settings import ProviderSettings, SecretSettings, Settings
+from callsheet.trust import Place, TrustedPlaces
 
 FULL = """
 [run]
@@ -283,6 +284,7 @@ def test_the_project_is_the_nearest_folder_with_the_file(tmp_path: Path) -> None
 def test_a_webhook_goes_to_its_provider(tmp_path, fakes, url):
     """It is what the handler gets for a call, and for no other provider's."""
     (tmp_path / "callsheet.toml").write_text(f'[providers.acme]\nwebhook = "{url}"\n')
+    TrustedPlaces().write(tmp_path, [Place("acme", "", webhook=url)])
     settings = load_settings(tmp_path)
     plugins = [
         (name, fakes.PluginOf(HandlerSpec(name, fakes.EchoHandler)), fakes.manifest(name, open_models=True))

@@ -118,6 +118,40 @@ def test_a_file_that_cannot_be_read_trusts_nothing(project, text):
     assert json.loads(known.file.read_text()) == {"trusted": {}}
 
 
+HOOKED = '[providers.acme]\nwebhook = "https://elsewhere.example/hook"\n'
+
+
+def test_a_webhook_waits_for_the_user_s_word(project, acme):
+    """What a job takes and gives is posted there, whichever way the provider is reached, and without a key as well."""
+    settings = settings_with(project, HOOKED)
+    refused = r"sends what the jobs of acme take and give to https://elsewhere\.example/hook.*callsheet trust"
+    with pytest.raises(ConfigError, match=refused):
+        access_of(acme, INFO, settings, {"ACME_URL": "https://mine.example"})
+    lent = HOOKED.replace("acme", "cheap") + 'wire = "acme:chat"\nbase_url = "http://localhost:1"\n'
+    keyless = settings_with(project, lent)
+    with pytest.raises(ConfigError, match=refused.replace("acme", "cheap")):
+        borrowed_access("cheap", None, acme, keyless, {})
+    TrustedPlaces().write(project, [Place("acme", "https://elsewhere.example/hook")])
+    with pytest.raises(ConfigError, match=refused):  # the word was for a base URL
+        access_of(acme, INFO, settings_with(project, HOOKED), {})
+    TrustedPlaces().write(project, [Place("acme", "", webhook="https://elsewhere.example/hook")])
+    assert access_of(acme, INFO, load_settings(project), {}).webhook == "https://elsewhere.example/hook"
+    both = settings_with(project, f"{ELSEWHERE}{HOOKED.partition(chr(10))[2]}")
+    with pytest.raises(ConfigError, match="the key of acme"):
+        access_of(acme, INFO, both, {})
+    TrustedPlaces().write(project, places_of(both.providers, both.origins, both.origin))
+    assert access_of(acme, INFO, load_settings(project), {}).origin == PLACE.base_url
+
+
+def test_a_webhook_of_the_user_s_own_or_on_this_machine_needs_no_word(project, acme):
+    """Nobody else chose it; nobody else is told."""
+    user_config().parent.mkdir(parents=True)
+    user_config().write_text(HOOKED)
+    assert access_of(acme, INFO, settings_with(project, ""), {}).webhook
+    local = settings_with(project, HOOKED.replace("https://elsewhere.example", "http://127.0.0.1:8000"))
+    assert access_of(acme, INFO, local, {}).webhook == "http://127.0.0.1:8000/hook"
+
+
 def test_words_at_once_are_all_kept(tmp_path):
     """Each is for another project; none is lost, and none that was taken back comes again."""
     known = TrustedPlaces()

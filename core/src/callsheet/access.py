@@ -33,8 +33,8 @@ class Access:
 def access_of(plugin: FoundPlugin, info: ModelInfo, settings: Settings, environ: Mapping[str, str]) -> Access:
     """A plugin's own provider.
 
-    Raises ConfigError for an environment variable that holds no base URL, and for a key that a project's file sends to a
-    place which nobody trusts.
+    Raises ConfigError for an environment variable that holds no base URL, and for a key or results that a project's file
+    sends to a place which nobody trusts.
     """
     table = _table(plugin)
     _refuse_untrusted(table, settings, environ)
@@ -74,9 +74,10 @@ def base_url_of(table: ProviderTable, settings: Settings, environ: Mapping[str, 
 
 
 def _refuse_untrusted(table: ProviderTable, settings: Settings, environ: Mapping[str, str]) -> None:
-    complaint = settings.untrusted.get(table.name)
     moved = table.origin_env and environ.get(table.origin_env, "").strip()
-    if complaint and table.secrets and not moved:
+    complaint = settings.untrusted.get(table.name) if table.secrets and not moved else None
+    complaint = complaint or settings.overheard.get(table.name)
+    if complaint:
         raise ConfigError(complaint, missing=True)
 
 

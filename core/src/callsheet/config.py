@@ -15,7 +15,7 @@ from callsheet.policies import Policies
 from callsheet.policy_tables import policies_of
 from callsheet.settings import Key, ProviderSettings, SecretSettings, Settings
 from callsheet.toml_tables import Table, plain, read_toml
-from callsheet.trust import TrustedPlaces, places_of
+from callsheet.trust import Place, TrustedPlaces, places_of
 from callsheet.user_folders import user_folder
 
 __all__ = [
@@ -93,6 +93,7 @@ def settings_of(configuration: Configuration, folder: Path, defaults: Policies |
     run, plugins = configuration.below("run"), configuration.below("plugins")
     providers = _providers(configuration)
     top, path = configuration.project, folder / CONFIG_NAME
+    places = _untrusted(configuration, providers, folder)
     here = {} if top is None else _models(top, path, providers)
     own = own_models(folder, providers)
     return Settings(
@@ -110,15 +111,15 @@ def settings_of(configuration: Configuration, folder: Path, defaults: Policies |
         secrets=_secrets(configuration),
         origin="" if top is None else str(path),
         origins=configuration.origins,
-        untrusted=_untrusted(configuration, providers, folder),
+        untrusted={place.provider: place.complaint(str(path)) for place in places if not place.webhook},
+        overheard={place.provider: place.complaint(str(path)) for place in places if place.webhook},
     )
 
 
-def _untrusted(configuration: Configuration, providers: Mapping[str, ProviderSettings], folder: Path) -> dict[str, str]:
-    file = str(folder / CONFIG_NAME)
-    places = places_of(providers, configuration.origins, file)
+def _untrusted(configuration: Configuration, providers: Mapping[str, ProviderSettings], folder: Path) -> list[Place]:
+    places = places_of(providers, configuration.origins, str(folder / CONFIG_NAME))
     trusted = TrustedPlaces().of(folder) if places else ()
-    return {place.provider: place.complaint(file) for place in places if place not in trusted}
+    return [place for place in places if place not in trusted]
 
 
 def _document(path: Path) -> Table | None:

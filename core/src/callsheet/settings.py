@@ -50,7 +50,8 @@ class Settings:
     `pins` says which distribution owns a provider that two plugins claim; `models` are rows of one's own;
     `wrong_models` says of others, by `provider:model`, why they cannot be used, and `unread_models` what is wrong with
     files of rows. `origin` is the project's file, `origins` the file (or files) that each setting comes from; what is not
-    in there is a default. `untrusted` says of providers why their keys are not sent where the project's file sends them.
+    in there is a default. `untrusted` says of providers why their keys are not sent where the project's file sends them,
+    `overheard` why their jobs are not told to a webhook of its choosing.
     """
 
     concurrency: int = 8
@@ -68,6 +69,7 @@ class Settings:
     origin: str = ""
     origins: Mapping[Key, str] = field(default_factory=dict)
     untrusted: Mapping[str, str] = field(default_factory=dict)
+    overheard: Mapping[str, str] = field(default_factory=dict)
 
     def with_env_file(self, file: str) -> Settings:
         """These settings with another .env file, if one is named."""

@@ -1,4 +1,4 @@
-"""Where a project's file may send keys: to no place of its own choosing, before its user has said that this is meant."""
+"""Where a project's file may send keys and results: nowhere of its own choosing, before its user has said that this is meant."""
 
 from __future__ import annotations
 
@@ -17,33 +17,50 @@ __all__ = ["Place", "TrustedPlaces", "places_of"]
 NAME = "trusted.json"
 SECONDS = 10.0
 """How long another process is waited for that writes the file."""
-_CHOSEN = ("base_url", "secret")
+_CHOOSING = ("base_url", "secret", "webhook")
 
 
 class Place(NamedTuple):
-    """A base URL that a project's file gives a provider; `secret` is the key's name, where the file gives that, too."""
+    """A base URL that a project's file gives a provider, or a webhook; the other one is empty.
+
+    `secret` is the key's name, where the file gives that, too.
+    """
 
     provider: str
     base_url: str
     secret: str = ""
+    webhook: str = ""
+
+    @property
+    def what(self) -> str:
+        """What goes there, in words."""
+        if self.webhook:
+            return f"what the jobs of {self.provider} take and give"
+        return self.secret or f"the key of {self.provider}"
+
+    @property
+    def url(self) -> str:
+        """Where it goes."""
+        return self.webhook or self.base_url
 
     def complaint(self, file: str) -> str:
         """Why nothing is sent there yet."""
-        key = self.secret or f"the key of {self.provider}"
         return (
-            f"{plain(file)} sends {key} to {self.base_url}, and you have not said that this is meant: "
+            f"{plain(file)} sends {self.what} to {self.url}, and you have not said that this is meant: "
             "look at that file, then run `callsheet trust` in its folder once"
         )
 
 
 def places_of(providers: Mapping[str, ProviderSettings], origins: Mapping[Key, str], file: str) -> list[Place]:
     """The places that the project's file chooses, but for those on this machine."""
-    return [
-        Place(name, said.base_url, said.secret)
-        for name, said in providers.items()
-        if said.base_url and not is_loopback(said.base_url)
-        if any(origins.get(("providers", name, key)) == file for key in _CHOSEN)
-    ]
+    places = []
+    for name, said in providers.items():
+        chosen = {key for key in _CHOOSING if origins.get(("providers", name, key)) == file}
+        if said.base_url and not is_loopback(said.base_url) and chosen & {"base_url", "secret"}:
+            places.append(Place(name, said.base_url, said.secret))
+        if said.webhook and not is_loopback(said.webhook) and "webhook" in chosen:
+            places.append(Place(name, "", "", said.webhook))
+    return places
 
 
 class TrustedPlaces:

@@ -44,4 +44,4 @@ def test_there_may_be_nothing_to_trust(cli):
     """A project that sends nothing anywhere."""
     Path("callsheet.toml").write_text("")
     shown = cli("trust")
-    assert (shown.code, "sends no key" in shown.out) == (0, True)
+    assert (shown.code, "sends nothing" in shown.out) == (0, True)

@@ -1,4 +1,4 @@
-"""`callsheet trust`: say that a project's file may send keys where it does."""
+"""`callsheet trust`: say that a project's file may send keys and results where it does."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["trust"]
 @json_option
 @click.pass_obj
 def trust(session: Session, yes: bool, forget: bool, project: Path | None) -> int:
-    """Show where the project's file sends keys, and trust these places.
+    """Show where the project's file sends keys and results, and trust these places.
 
-    A project is often somebody else's. A base URL in its callsheet.toml gets no key before you have said so, once for
-    each place; one on this machine, in your own config.toml or in an environment variable needs no word. Exit code 1
-    when you do not trust them.
+    A project is often somebody else's. A base URL in its callsheet.toml gets no key, and a webhook no word of a job,
+    before you have said so, once for each place; one on this machine, in your own config.toml or in an environment
+    variable needs no word. Exit code 1 when you do not trust them.
     """
     from callsheet.config import CONFIG_NAME, find_project, load_settings
     from callsheet.trust import TrustedPlaces, places_of
@@ -37,7 +37,7 @@ def trust(session: Session, yes: bool, forget: bool, project: Path | None) -> in
         known.write(folder, ())
     new = [place for place in places if place not in known.of(folder)]
     if places and not session.json:
-        put_table(("provider", "key", "goes to"), [[p.provider, p.secret or "its own", p.base_url] for p in places])
+        put_table(("provider", "what", "goes to"), [[place.provider, place.what, place.url] for place in places])
     trusted = not new
     if new and not forget and _meant(session, yes=yes):
         known.write(folder, places)
@@ -46,9 +46,9 @@ def trust(session: Session, yes: bool, forget: bool, project: Path | None) -> in
         told = [{**place._asdict(), "trusted": place in known.of(folder)} for place in places]
         put_json(session, {"project": str(folder), "places": told})
     elif not places:
-        put(f"{folder / CONFIG_NAME} sends no key to a place of its own choosing")
+        put(f"{folder / CONFIG_NAME} sends nothing to a place of its own choosing")
     else:
-        say("these places are trusted" if trusted else "they are not trusted: no key is sent there")
+        say("these places are trusted" if trusted else "they are not trusted: nothing is sent there")
     return 0 if trusted or forget else 1
 
 
@@ -57,4 +57,4 @@ def _meant(session: Session, *, yes: bool) -> bool:
         return True
     if session.json or not sys.stdin.isatty():
         return False
-    return click.confirm("Send keys there?", err=True)
+    return click.confirm("Send it there?", err=True)
