@@ -20,6 +20,7 @@ from callsheet.discovery import Discovery, FoundPlugin, normalised
 from callsheet.doctor import look_alike
 from callsheet.errors import ConfigError
 from callsheet.install_hints import install_hints
+from callsheet.secrets import Redactor
 from callsheet.toml_tables import near_or_known, plain
 
 __all__ = ["Command", "Wanted", "install_command", "installed_distribution", "remove_command", "wanted"]
@@ -58,10 +59,11 @@ class Command:
 
     @property
     def text(self) -> str:
-        """It as one would type it."""
+        """It as one would type it; but for what proves who one is in URLs, which is masked."""
         import shlex
 
-        return shlex.join([*(f"{name}={value}" for name, value in self.variables.items()), *self.words])
+        words = [*(f"{name}={value}" for name, value in self.variables.items()), *self.words]
+        return shlex.join(map(Redactor().text, words))
 
 
 def wanted(name: str) -> Wanted:
@@ -80,28 +82,39 @@ def wanted(name: str) -> Wanted:
         )
     known, _ = install_hints()
     given = normalised(found["name"])
-    distribution = known.get(given) or (given if CORE in given else f"{CORE}-{given}")
-    if distribution == CORE:
-        raise ConfigError(f"{CORE} itself is no plugin: upgrade it with what has installed it")
+    distribution = _not_the_core(known.get(given) or (given if CORE in given else f"{CORE}-{given}"))
     meant = look_alike(distribution, [*known.values(), CORE])
     if meant:
         raise ConfigError(f"{name!r} has a name like {meant} and is not it: did you mean {meant}?")
     return Wanted(distribution + (found["extras"] or "") + (found["versions"] or ""), distribution)
 
 
+def _not_the_core(distribution: str) -> str:
+    if distribution == CORE:
+        raise ConfigError(f"{CORE} itself is no plugin: upgrade it with what has installed it")
+    return distribution
+
+
 def _of_path(name: str, path: Path) -> Wanted:
-    whole = str(path.resolve())
+    whole = _place(path.resolve())
     if path.is_file():
-        return Wanted(whole, normalised(path.name.partition("-")[0]))
+        # the version is the last part of an sdist's name, the second one of a wheel's
+        stem = path.name.rpartition("-")[0] if name.endswith(".tar.gz") else path.name.partition("-")[0]
+        return Wanted(whole, _not_the_core(normalised(stem)))
     if not (path / "pyproject.toml").is_file():
         raise ConfigError(
             f"{name}: there is no package in it (no pyproject.toml)" if path.is_dir() else f"no file {name}"
         )
     try:
         project = tomllib.loads((path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        return Wanted(whole, normalised(str(project["name"])), editable=True)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        return Wanted(whole, _not_the_core(normalised(str(project["name"]))), editable=True)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ConfigError(f"{name}/pyproject.toml names no package: {error}") from None
+
+
+def _place(path: Path) -> str:
+    """A path in a command line: uv takes a comma for the end of a requirement."""
+    return path.as_uri() if "," in str(path) else str(path)
 
 
 def installed_distribution(name: str, discovery: Discovery) -> str:
@@ -152,24 +165,22 @@ def _tool_command(more: list[Wanted], less: Iterable[str], environ: Mapping[str,
     path = _receipt()
     try:
         receipt = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]
-        rows = {normalised(row["name"]): row for row in receipt["requirements"]}
-        strange = {*receipt} - _KNOWN_OF_RECEIPT | {key for row in rows.values() for key in row} - _KNOWN_OF_REQUIREMENT
+        rows = [(normalised(row["name"]), row) for row in receipt["requirements"]]
+        strange = {*receipt} - _KNOWN_OF_RECEIPT | {key for _, row in rows for key in row} - _KNOWN_OF_REQUIREMENT
         bins = {str(Path(each["install-path"]).parent) for each in receipt.get("entrypoints", ())}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{plain(path)} cannot be read: {error}; install callsheet anew: uv tool install") from None
-    if strange or CORE not in rows:
+    cores = [row for name, row in rows if name == CORE]
+    if strange or len(cores) != 1:
         what = f"it was installed with {', '.join(sorted(strange))}" if strange else f"{CORE} is not what it is for"
         remedy = "repeat the `uv tool install` that made it, with --with for each plugin"
         raise ConfigError(f"callsheet cannot repeat how this tool's environment was made: {what}; {remedy}")
-    for name in map(normalised, less):
-        if name not in rows:
-            raise ConfigError(f"{name} was installed by another package, and goes with that: see {plain(path)}")
-        del rows[name]
-    for each in more:
-        rows.pop(each.distribution, None)
-    core = _of_receipt(rows.pop(CORE))
-    words = ["uv", "tool", "install", *core.arguments("", "--editable")]
-    for each in [*map(_of_receipt, rows.values()), *more]:
+    gone = {CORE, *map(normalised, less)}
+    for name in gone - {name for name, _ in rows}:
+        raise ConfigError(f"{name} was installed by another package, and goes with that: see {plain(path)}")
+    gone |= {each.distribution for each in more}
+    words = ["uv", "tool", "install", *_of_receipt(cores[0]).arguments("", "--editable")]
+    for each in [*(_of_receipt(row) for name, row in rows if name not in gone), *more]:
         words += each.arguments("--with", "--with-editable")
     if receipt.get("python"):
         words += ["--python", str(receipt["python"])]
@@ -180,11 +191,11 @@ def _tool_command(more: list[Wanted], less: Iterable[str], environ: Mapping[str,
 
 
 def _of_receipt(row: Mapping[str, object]) -> Wanted:
-    name = str(row["name"])
+    name, given = str(row["name"]), row.get("extras")
+    extras = f"[{','.join(map(str, given))}]" if isinstance(given, list) and given else ""
+    marker = f" ; {row['marker']}" if "marker" in row else ""
     for key in ("editable", "directory", "path"):
         if key in row:
-            return Wanted(str(row[key]), normalised(name), editable=key == "editable")
-    extras = row.get("extras")
-    text = name + (f"[{','.join(map(str, extras))}]" if isinstance(extras, list) and extras else "")
-    text += f" @ {row['url']}" if "url" in row else str(row.get("specifier", ""))
-    return Wanted(f"{text} ; {row['marker']}" if "marker" in row else text, normalised(name))
+            return Wanted(_place(Path(str(row[key]))) + extras + marker, normalised(name), editable=key == "editable")
+    versions = f" @ {row['url']}" if "url" in row else str(row.get("specifier", ""))
+    return Wanted(name + extras + versions + marker, normalised(name))

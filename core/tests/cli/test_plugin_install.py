@@ -184,6 +184,61 @@ def test_a_receipt_that_cannot_be_carried_over_is_left_alone(machine, text, said
     assert said in done.stderr
 
 
+def test_a_tool_keeps_extras_of_paths_and_what_is_required_twice(machine):
+    """A comma in a path would be the end of it."""
+    rows = """[tool]
+requirements = [
+    { name = "callsheet", extras = ["keyring"], editable = "/somewhere/core" },
+    { name = "callsheet-own", extras = ["fast"], marker = "python_version > '3'", editable = "/somewhere/own, mine" },
+    { name = "callsheet-there", extras = ["fast"], directory = "/somewhere/there" },
+    { name = "six", marker = "python_version < '3.12'" },
+    { name = "six", marker = "python_version >= '3.12'", specifier = ">=1" },
+]
+"""
+    machine.with_uv().with_receipt(rows)
+    assert machine.run("install", "openai").returncode == 0
+    assert machine.run("remove", "mock").returncode == 2
+    kept = [
+        "--with-editable", "file:///somewhere/own%2C%20mine[fast] ; python_version > '3'",
+        "--with", "/somewhere/there[fast]",
+        "--with", "six ; python_version < '3.12'", "--with", "six>=1 ; python_version >= '3.12'",
+    ]  # fmt: skip
+    ((words, _),) = machine.calls
+    core = ["tool", "install", "--editable", "/somewhere/core[keyring]"]
+    assert words == [*core, *kept, "--with", "callsheet-openai"]
+
+
+def test_a_password_is_handed_on_and_not_shown(machine):
+    """A receipt keeps those of URLs."""
+    url = "https://me:top-secret@acme.example.com/there.whl"
+    rows = f'{{ name = "callsheet" }}, {{ name = "callsheet-there", url = "{url}" }}'
+    machine.with_uv(code=1).with_receipt(f"[tool]\nrequirements = [{rows}]")
+    done, dry = machine.run("install", "openai"), machine.run("install", "--dry-run", "openai")
+    ((words, _),) = machine.calls
+    assert f"callsheet-there @ {url}" in words
+    shown = done.stdout + done.stderr + dry.stdout + dry.stderr
+    assert "https://[redacted]@acme.example.com/there.whl" in shown
+    assert "top-secret" not in shown
+
+
+@pytest.mark.parametrize("name", ["callsheet-1.0-py3-none-any.whl", "callsheet-1.0.tar.gz", "core"])
+def test_callsheet_itself_is_no_plugin_from_a_file_either(machine, package, name):
+    """The tool's own row would be lost; a plugin's archive with an old name is one."""
+    if name == "core":
+        package.with_name(name).mkdir()
+        (package.with_name(name) / "pyproject.toml").write_text('[project]\nname = "Callsheet"\n')
+    else:
+        package.with_name(name).touch()
+    done = machine.with_uv().with_receipt().run("install", f"./{name}")
+    assert (done.returncode, machine.calls) == (2, [])
+    assert "callsheet itself is no plugin" in done.stderr
+    archive = package.with_name("callsheet-openai-2.0.tar.gz")
+    archive.touch()
+    assert machine.run("install", "./callsheet-openai-2.0.tar.gz").returncode == 0
+    ((words, _),) = machine.calls
+    assert [word for word in words if "openai" in word] == [str(archive)]
+
+
 def test_a_dry_run_prints_the_command(machine):
     """As one would type it, with the variables that it needs."""
     machine.with_uv()
