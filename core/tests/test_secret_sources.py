@@ -261,3 +261,18 @@ def test_what_is_at_hand_is_masked_before_anybody_asks(fakes, tmp_path, monkeypa
     find_secrets(Settings(secrets=SecretSettings(str(tmp_path / ".env"))), host, redactor)
     text = "key-in-the-environment hook-in-a-file production"
     assert redactor.text(text) == "[redacted] [redacted] production"
+
+
+@pytest.mark.parametrize("data", [None, b"\xff"])
+def test_a_file_that_cannot_be_read_leaves_what_else_is_at_hand_masked(fakes, tmp_path, monkeypatch, data) -> None:
+    """Of every provider: the file is named, and has not been made yet, or is broken."""
+    if data is not None:
+        (tmp_path / ".env").write_bytes(data)
+    for name in ("A_KEY", "B_KEY", "C_KEY"):
+        monkeypatch.setenv(name, f"{name}-in-the-environment")
+    plugins = [(each, object(), fakes.manifest(each, secrets=[f"{each.upper()}_KEY"])) for each in "abc"]
+    redactor = Redactor()
+    settings = Settings(secrets=SecretSettings(str(tmp_path / ".env")))
+    find_secrets(settings, PluginHost(Discovery(), extra=plugins), redactor)
+    told = "A_KEY-in-the-environment, B_KEY-in-the-environment, C_KEY-in-the-environment"
+    assert redactor.text(told) == "[redacted], [redacted], [redacted]"

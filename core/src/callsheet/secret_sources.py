@@ -191,9 +191,11 @@ class SecretSources:
 
     def at_hand(self, names: Iterable[str]) -> Iterator[Secret]:
         """Those that the environment and the .env file have, without asking anybody."""
-        with suppress(CallsheetError, _AbsentError):  # whoever needs one of them is told
-            quick = [source for source in (self._environment, self._file) if source is not None]
-            yield from (secret for name in names for source in quick if (secret := source.look(name)) is not None)
+        wanted = list(names)
+        for source in (self._environment, self._file):
+            with suppress(CallsheetError, _AbsentError):  # whoever needs one of them is told
+                if source is not None:
+                    yield from filter(None, map(source.look, wanted))
 
     async def find(self, name: str, *, asking: bool = True) -> Found:
         """Look for a secret and say where it is. Without `asking` no command is run and no plugin imported."""
