@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from callsheet.testing.cassette import (
     LARGEST_KEPT,
     Asked,
+    CassetteError,
     Interaction,
     body_digest,
     differences,
@@ -56,6 +58,22 @@ def _hidden(body: bytes) -> bytes:
         return REDACTOR.text(body.decode()).encode() if b"\0" not in body else body
     except UnicodeDecodeError:
         return body
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path):
+    """A full disk: it was paid for, and nothing else is left in the folder."""
+    path = tmp_path / "c.json"
+    made = [Interaction(asked({}), 200, HEADERS, b"steam", "2026-11-21", "")]
+    write_cassette(path, made, REDACTOR)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before), limits[1]))
+    try:
+        with pytest.raises(CassetteError, match="cannot be written"):
+            write_cassette(path, made * 2, REDACTOR)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_lines_are_lines_and_headers_are_short(tmp_path: Path):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from callsheet.errors import ConfigError
+from callsheet.stores.filesystem import whole_file
 from callsheet.testing.cassette_redaction import CassetteRedactor
 
 __all__ = ["Asked", "CassetteError", "Interaction", "differences", "read_cassette", "write_cassette"]
@@ -111,12 +112,20 @@ def read_cassette(path: Path, redactor: CassetteRedactor) -> list[Interaction]:
 
 
 def write_cassette(path: Path, interactions: list[Interaction], redactor: CassetteRedactor) -> None:
-    """Redact, and write. Raises CassetteError, and leaves the file as it was, when a secret would stand in it."""
+    """Redact, and write, whole or not at all: what the file has was paid for. Raises CassetteError.
+
+    It is left as it was when a secret would stand in it, or it cannot be written.
+    """
     cleaned = [_cleaned(each, redactor) for each in interactions]
     _refuse_secrets(path, cleaned, redactor)
     document = {"callsheet_cassette": FORMAT, "interactions": [_document(each) for each in cleaned]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    data = f"{json.dumps(document, indent=2, ensure_ascii=False)}\n".encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as draft:
+            draft.write_bytes(data)
+    except OSError as error:
+        raise CassetteError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
 
 
 def differences(recorded: Asked, sent: Asked) -> list[str]:
