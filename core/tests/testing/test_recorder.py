@@ -477,6 +477,18 @@ async def test_secrets_and_sleep(server, cassette, monkeypatch):
     assert waits == [9.0]
 
 
+async def test_a_key_in_a_body_is_the_same_request_while_playing(server, cassette, monkeypatch):
+    """A made-up key stands where the real one was."""
+    monkeypatch.setenv("TOY_KEY", "real-but-short")
+
+    async def asked(mode: str) -> object:
+        with recorded(cassette, mode) as recording:
+            return await say(server, prompt="lava", whose=recording.secrets("TOY_KEY")["TOY_KEY"])
+
+    assert await asked("new") == await asked("none") == {"text": "lava!"}
+    assert len(server.journal) == 1
+
+
 async def test_a_plugin_is_recorded_with_the_engine_around_it(server, cassette, tmp_path, install_toy, monkeypatch):
     """As the how-to page does it; a model that asks otherwise than was recorded fails with the cassette's words."""
     server.route("POST", "/answers")(lambda request: {"text": request.headers["authorization"][:7] + "!"})
