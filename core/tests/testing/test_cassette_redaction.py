@@ -103,17 +103,18 @@ def test_a_request_teaches_its_credentials():
         "https://a.example/x?api_key=query-key-0123456789&key=short",
         {
             "x-api-key": "header-key",
+            "Cookie": "theme=dark-mode; sid=session-0123456789abcdef",
             "Authorization": f"Basic {basic}",
             "idempotency-key": "once-only",
             "Accept": "text/plain",
         },
     )
-    for secret in ("query-key-0123456789", "header-key", basic, "s3cret-pw", "somebody"):
+    for secret in ("query-key-0123456789", "header-key", basic, "s3cret-pw", "somebody", "session-0123456789abcdef"):
         assert redactor.text(f"<{secret}>") == "<redacted>"
         assert redactor.shown_in(b"\xff" + secret.encode() + b"\xff")
     redactor.learn("https://a.example", {"authorization": "Basic of-no-known-kind"})
     assert redactor.text("<of-no-known-kind>") == "<redacted>"
-    assert redactor.text("short once-only text/plain") == "short once-only text/plain"
+    assert redactor.text("short once-only dark-mode") == "short once-only dark-mode"
     assert not redactor.shown_in(b"\xff\x00 once-only")
 
 

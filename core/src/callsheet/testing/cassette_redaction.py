@@ -68,7 +68,8 @@ class CassetteRedactor:
             if _CREDENTIAL_HEADER.search(name):
                 given = _SCHEME.sub("", value.strip())
                 self.add(given)
-                for part in _basic(given) if value.strip().lower().startswith("basic ") else ():
+                parts = _basic(given) if value.strip().lower().startswith("basic ") else _cookies(name, value)
+                for part in parts:
                     self.add(part)
         for name, value in parse_qsl(urlsplit(url).query):
             if len(value) >= _KEY_LENGTH and _SIGNED_NAME.fullmatch(name):
@@ -98,6 +99,12 @@ class CassetteRedactor:
     def shown_in(self, data: bytes) -> bool:
         """Whether one of the known values stands in bytes that are no text, where nothing can be taken out."""
         return any(value.encode() in data for value in self._values)
+
+
+def _cookies(name: str, value: str) -> Iterable[str]:
+    """The values of cookies that could be sessions (RFC 6265, section 4.2)."""
+    values = [each.partition("=")[2].strip() for each in value.split(";")] if name.lower() == "cookie" else ()
+    return [each for each in values if len(each) >= _KEY_LENGTH]
 
 
 def _basic(credentials: str) -> Iterable[str]:
