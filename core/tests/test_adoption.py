@@ -348,6 +348,26 @@ async def test_a_runs_job_stays_in_its_run(studio, killed):
     assert studio.acme.sent == ["a"]
 
 
+@pytest.mark.parametrize("ref", ["acme:job", "acme:batch"])
+@pytest.mark.parametrize("failing", [True, False])
+async def test_an_ended_runs_manifest_is_mended_by_a_receipt(studio, ref, failing):
+    """Whichever way its job ends, alone or in a batch."""
+    job_id = "remote-a" if ref == "acme:job" else "batch-1"
+    studio.acme.polls[job_id] = [OverloadedError("busy")] * 12
+    sheet = SHEET.replace("acme:job", ref) + 'dispatch = "batch"\n' * (ref == "acme:batch")
+    async with await studio.open() as client:
+        run = await client.run(CallSheet.load(studio.sheet(sheet)))
+        assert run.status == "failed"
+        if failing:
+            studio.acme.polls[job_id] = [RemoteStatus(RemoteState.FAILED, error="boom")]
+        [call] = await open_calls(client)
+        [collected] = await asyncio.gather(client.collect(call.receipt), return_exceptions=True)
+        record = await client.ledger.run(run.id)
+        verified = await verify_run(client.runtime.services, record)
+    assert isinstance(collected, JobFailedError if failing else JobResult)
+    assert verified.problems == ()
+
+
 async def test_an_ended_runs_manifest_is_mended(studio):
     """A run that gave up waiting has ended; what is adopted later stands in its manifest's cost and order."""
     studio.acme.polls["remote-a"] = [OverloadedError("busy")] * 12

@@ -96,13 +96,14 @@ async def collect_receipt(runtime: Runtime, receipt: Receipt, mode: Mode) -> Job
     bound = runtime.registry.resolve(receipt.ref, receipt.operation, mode)
     await runtime.warm_start([bound])
     try:
-        result = await settle_receipt(runtime.services, bound, receipt)
+        return await settle_receipt(runtime.services, bound, receipt)
     except CallsheetError as error:
         cleanse(error, runtime.services.redactor)
         raise
-    record = await runtime.services.ledger.get(receipt.key)
-    await _mend(runtime, {record.run} if record is not None else set())
-    return result
+    finally:
+        calls = await runtime.services.ledger.batch_calls(receipt.key) if is_batch(receipt) else ()
+        record = await runtime.services.ledger.get(receipt.key)
+        await _mend(runtime, {call.run for call in (*calls, record) if call is not None})
 
 
 async def _settled(runtime: Runtime, calls: Sequence[CallRecord]) -> list[Adoption]:
