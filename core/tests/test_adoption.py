@@ -305,6 +305,20 @@ async def test_stopping_stops(studio, killed):
     assert studio.acme.aborted == ["remote-call"]
 
 
+@pytest.mark.usefixtures("killed_batch")
+async def test_stopping_a_batch_that_was_over_keeps_how_each_call_ended(studio):
+    """All of them come in with the first one."""
+    studio.acme.abort_outcome = AbortOutcome.ALREADY_FINISHED
+    studio.acme.ends["one"] = [JobFailedError("boom", sent=Sent.FINISHED)]
+    async with await studio.open() as client:
+        calls = sorted(await open_calls(client), key=lambda call: call.request["body"]["prompt"], reverse=True)
+        stopped = await stop(client.runtime, calls)
+        records = await client.ledger.get_many([each.call.key for each in stopped])
+    assert [each.outcome for each in stopped] == ["collected", "failed"]
+    assert [records[each.call.key].state for each in stopped] == [CallState.SUCCEEDED, CallState.FAILED]
+    assert studio.acme.aborted == ["batch-1"]
+
+
 async def test_stopping_what_was_lost_finds_it_first(studio, killed):
     """A job without a receipt here runs there all the same."""
     call = await killed("acme:found", "sending")

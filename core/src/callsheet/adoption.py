@@ -71,11 +71,15 @@ async def stop(runtime: Runtime, calls: Iterable[CallRecord], told: Told = _tell
     batches: dict[str, AbortOutcome] = {}
     ended: list[Adoption] = []
     for call in calls:
-        stopped = await stop_call(runtime, call, batches)
-        record = await runtime.services.ledger.get(call.key) or call
-        each = Adoption(record, stopped.outcome)
-        if stopped.outcome == AbortOutcome.ALREADY_FINISHED:
-            [each] = await _settled(runtime, [record])
+        record = await runtime.services.ledger.get(call.key)
+        if record is not None and record.state.final:  # it came in with another one of its batch
+            each = _as_recorded(call, record, None)
+        else:
+            stopped = await stop_call(runtime, call, batches)
+            record = await runtime.services.ledger.get(call.key) or call
+            each = Adoption(record, stopped.outcome)
+            if stopped.outcome == AbortOutcome.ALREADY_FINISHED:
+                [each] = await _settled(runtime, [record])
         told(each)
         ended.append(each)
     await _mend(runtime, {each.call.run for each in ended})
