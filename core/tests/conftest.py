@@ -202,12 +202,6 @@ def timeline() -> Timeline:
     return Timeline()
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """Async tests run on asyncio."""
-    return "asyncio"
-
-
 class Acme:
     """A provider whose every answer a test scripts: by job id, a list of outcomes taken one after the other.
 

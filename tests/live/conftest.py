@@ -33,12 +33,6 @@ class Purse:
         self.reserved += usd
 
 
-@pytest.fixture
-def anyio_backend():
-    """Checks run on asyncio."""
-    return "asyncio"
-
-
 @pytest.fixture(scope="session")
 def purse() -> Purse:
     """One purse for all checks."""

@@ -44,11 +44,6 @@ class Child:
 
 
 @pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.fixture
 def child():
     """Start a child process; those still alive at the end are killed."""
     started = []

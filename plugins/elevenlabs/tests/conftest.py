@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-from callsheet.settings import Settings
-
-# Test modules are loaded one by one and know no neighbours: these find each other under a name of their own.
-if "elevenlabs_counterpart" not in sys.modules:
-    package = ModuleType("elevenlabs_counterpart")
-    package.__path__ = [str(Path(__file__).parent)]
-    sys.modules["elevenlabs_counterpart"] = package
-
 from elevenlabs_counterpart.stage import STAGE
 from elevenlabs_counterpart.vendor import Vendor, vendor
 
+from callsheet.settings import Settings
 from callsheet_elevenlabs.testing import KEY, Server
-
-
-@pytest.fixture
-def anyio_backend():
-    """Tests run on asyncio."""
-    return "asyncio"
 
 
 @pytest.fixture(autouse=True)

@@ -29,12 +29,6 @@ from callsheet_mock.handlers import AnswerHandler, JobHandler
 from callsheet_mock.journal import VARIABLE
 
 
-@pytest.fixture
-def anyio_backend():
-    """Tests run on asyncio."""
-    return "asyncio"
-
-
 @pytest.fixture(autouse=True)
 def own_journal(monkeypatch):
     """The journal lies in the project unless a test says otherwise."""

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-from callsheet.settings import Settings
-
-# Test modules are loaded one by one and know no neighbours: these find each other under a name of their own.
-if "openai_counterpart" not in sys.modules:
-    package = ModuleType("openai_counterpart")
-    package.__path__ = [str(Path(__file__).parent)]
-    sys.modules["openai_counterpart"] = package
-
 from openai_counterpart.server import Server
 from openai_counterpart.stage import STAGE
 from openai_counterpart.vendor import Vendor, vendor
 
+from callsheet.settings import Settings
 from callsheet_openai.testing import KEY
-
-
-@pytest.fixture
-def anyio_backend():
-    """Tests run on asyncio."""
-    return "asyncio"
 
 
 @pytest.fixture(autouse=True)

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import pytest
-
-from callsheet.config import load_settings
-from callsheet.policies import Policies
-
-# Test modules are loaded one by one and know no neighbours: these find each other under a name of their own.
-if "replicate_counterpart" not in sys.modules:
-    package = ModuleType("replicate_counterpart")
-    package.__path__ = [str(Path(__file__).parent)]
-    sys.modules["replicate_counterpart"] = package
-
 from replicate_counterpart.stage import STAGE
 from replicate_counterpart.vendor import problems
 
+from callsheet.config import load_settings
+from callsheet.policies import Policies
 from callsheet_replicate.testing import ReplicateServer
-
-
-@pytest.fixture
-def anyio_backend():
-    """Tests run on asyncio."""
-    return "asyncio"
 
 
 @pytest.fixture(autouse=True)

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from callsheet.errors import AuthenticationError
-from callsheet.plugin import ChecksHealth
+from callsheet.health import check_up
 from callsheet.testing import Fault
-
-
-async def asked(client):
-    """The provider is asked."""
-    runtime = client.runtime
-    plugin, access, handlers = runtime.registry.provider_handlers("replicate")
-    checker = next(handler for handler in handlers if isinstance(handler, ChecksHealth))
-    await checker.check_health(runtime.services.provider_context("replicate", plugin, access))
 
 
 async def test_the_question_is_one_that_costs_nothing(server, opened):
     """One GET, with the key."""
     async with opened() as client:
-        await asked(client)
+        problems = {each.provider: each.problem for each in await check_up(client.runtime)}
+    assert problems["replicate"] == ""
     assert [(seen.method, seen.path) for seen in server.journal] == [("GET", "/account")]
 
 
@@ -28,5 +20,5 @@ async def test_a_refused_key_is_told(server, opened):
     """In the provider's name, by its own words."""
     server.fail(Fault(status=401, body={"title": "Unauthenticated", "detail": "No.", "status": 401}))
     async with opened() as client:
-        with pytest.raises(AuthenticationError, match=r"replicate .*No"):
-            await asked(client)
+        problems = {each.provider: each.problem for each in await check_up(client.runtime)}
+    assert re.search(r"replicate .*No", problems["replicate"])
