@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from kit_tests.faults import BrokenPlugins
 
 from callsheet.testing import conformance
 from callsheet.testing.prepare_checks import TABLE
@@ -46,15 +46,10 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", BROKEN, ids=[f"{case[0]}-{n}" for n, case in enumerate(BROKEN)])
-def test_a_broken_plugin_is_found(find_fault, case: tuple[str, ...]) -> None:
-    """By the check that is for it, in words that say what is wrong and how to repair it."""
-    find_fault(case)
+class TestTable(BrokenPlugins):
+    """Each of the plugins above, and each check."""
 
-
-def test_every_check_is_known_to_fail() -> None:
-    """No check without a plugin that it finds fault with."""
-    assert {case[0] for case in BROKEN} == {check.id for _, check in TABLE}
+    table, broken = TABLE, BROKEN
 
 
 def test_a_plugin_that_takes_no_files_and_declares_nothing(install_toy) -> None:

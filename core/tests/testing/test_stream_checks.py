@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from kit_tests.faults import BrokenPlugins
 
 from callsheet.testing import conformance
 from callsheet.testing.stream_checks import TABLE
@@ -20,17 +20,14 @@ BROKEN = [
     ("streams", CODE, "        async with context.http.stream(", "        await context.http.send('GET', '/x')\n        async with context.http.stream(", "sends 2 requests"),
     ("streams", CODE, "            if reply.status >= 400:\n                raise reply_error(await reply.whole()", "            if reply.status >= 500:\n                raise reply_error(await reply.whole()", "the status 401: raises MalformedOutputError, and not authentication"),
 ]  # fmt: skip
+GIVEN = {"streams": {"answers": STREAM}}
 
 
-@pytest.mark.parametrize("case", BROKEN, ids=[f"{case[0]}-{n}" for n, case in enumerate(BROKEN)])
-def test_a_broken_plugin_is_found(find_fault, case: tuple[str, ...]) -> None:
-    """By the check that is for it, in words that say what is wrong and how to repair it."""
-    find_fault(case, streams={"answers": STREAM})
+class TestTable(BrokenPlugins):
+    """Each of the plugins above, and each check."""
 
-
-def test_every_check_is_known_to_fail() -> None:
-    """No check without a plugin that it finds fault with."""
-    assert {case[0] for case in BROKEN} == {check.id for _, check in TABLE}
+    table, broken = TABLE, BROKEN
+    given = GIVEN
 
 
 def test_a_connection_that_stays_open_is_found(install_toy) -> None:
@@ -39,5 +36,5 @@ def test_a_connection_that_stays_open_is_found(install_toy) -> None:
     opened = block.replace("        async with ", "        KEPT.append(").replace(" as reply:\n", ")\n")
     kept = opened + "        reply = await KEPT[-1].__aenter__()\n        if True:\n"
     name = install_toy((CODE, block, kept), (CODE, "COUNT =", "KEPT = []\nCOUNT ="))
-    report = conformance(name, only=["streams"], streams={"answers": STREAM})
+    report = conformance(name, only=["streams"], **GIVEN)
     assert "the connection stays open after the stream was left" in report.text
