@@ -250,6 +250,56 @@ async def killed_batch(studio):
     await Dead(client, task).bury()
 
 
+@pytest.fixture
+async def killed_sending(studio):
+    """A process that died while its batch of two calls was on its way."""
+    sending = asyncio.Event()
+
+    async def hang():
+        sending.set()
+        await asyncio.Event().wait()
+
+    studio.acme.submits = [hang]
+    client = await studio.open()
+    task = asyncio.create_task(client.batch("acme:batch-found", [{"prompt": "one"}, {"prompt": "two"}]))
+    await sending.wait()
+    client.ledger.owner.close()
+    yield
+    await Dead(client, task).bury()
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "state"),
+    [
+        (True, "collected", CallState.SUCCEEDED),
+        (None, "not_sent", CallState.FAILED),
+        (OverloadedError("busy"), "unknown", CallState.SENDING),
+    ],
+)
+@pytest.mark.usefixtures("killed_sending")
+async def test_a_batch_without_its_receipt_is_looked_for(studio, found, outcome, state):
+    """Once for all of its calls, by the key that was written before it left; nothing is sent."""
+    studio.acme.found = found
+    async with await studio.open() as client:
+        ended = await adopt(client.runtime, await open_calls(client))
+        left = await open_calls(client)
+    assert [(each.outcome, each.call.state) for each in ended] == [(outcome, state)] * 2
+    assert len(left) == 2 * (state is CallState.SENDING)
+    assert (len(studio.acme.looked), len(studio.acme.batches)) == (1, 1)
+
+
+@pytest.mark.usefixtures("killed_sending")
+async def test_a_batch_without_its_receipt_is_stopped(studio):
+    """It is found first, and the provider is told once."""
+    studio.acme.found = True
+    async with await studio.open() as client:
+        stopped = await stop(client.runtime, await open_calls(client))
+        assert await open_calls(client) == []
+    assert [each.outcome for each in stopped] == ["stopped"] * 2
+    assert studio.acme.aborted == ["batch-1"]
+    assert len(studio.acme.looked) == 1
+
+
 @pytest.mark.usefixtures("killed_batch")
 async def test_the_calls_of_a_batch_are_collected_together(studio):
     """One receipt, asked for once; each call has its own end."""

@@ -52,7 +52,7 @@ async def adopt(runtime: Runtime, calls: Iterable[CallRecord], told: Told = _tel
     """Wait for these calls and collect them, all at the same time; `told` hears of each as it ends. Submits nothing."""
     jobs: dict[str, list[CallRecord]] = {}
     for call in calls:
-        batch = call.receipt is not None and bool(call.receipt.job_id) and is_batch(call.receipt)
+        batch = call.receipt is not None and is_batch(call.receipt)
         jobs.setdefault(call.receipt.key if batch and call.receipt else call.key, []).append(call)
 
     async def settle(job: Sequence[CallRecord]) -> list[Adoption]:

@@ -106,6 +106,7 @@ async def stop_call(runtime: Runtime, call: CallRecord, batches: dict[str, Abort
     if claim.verdict in ("held", "unknown"):
         return StoppedCall(call.job, call.ref, job_id, claim.verdict)
     taken, about = claim.record, {"key": call.key, "ref": call.ref}
+    job_id = taken.receipt.job_id if taken.receipt is not None else ""  # another call of its batch may have found it
     if taken.state is CallState.CLAIMED:
         detail = {**about, "detail": "cancelled before this was sent"}
         await ledger.release(taken.key, taken.epoch, events=[("job.cancelled", call.job, detail)])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TypeVar
 
 from callsheet.accounts import refuse_other_list, sent_by, stamped
+from callsheet.batch_watch import FIND_SLACK, batch_context
+from callsheet.batching import is_batch
 from callsheet.budget import failed_cost
 from callsheet.call_book import price_of, sent_since, surely
 from callsheet.context import JobContext
 from callsheet.digests import digest
 from callsheet.errors import CallsheetError, ErrorKind, PluginError, ProviderError, Sent
 from callsheet.failures import failure_of
-from callsheet.handler import FindsJobs
+from callsheet.handler import FindsBatches, FindsJobs
 from callsheet.inputs import blank_inputs
 from callsheet.jobs import Attempt, Expected, Job, JobResult, ProviderRequest, Receipt
 from callsheet.models import Mode, ModelRef, Operation
@@ -40,6 +43,8 @@ __all__ = [
 ]
 
 _FILE = "callsheet-file:"
+
+T = TypeVar("T")
 
 
 class LostCallError(ProviderError):
@@ -107,15 +112,48 @@ async def look_up(services: Services, bound: BoundHandler, call: CallRecord) -> 
     when nobody can say; it stays as it was.
     """
     handler, request = bound.handler, _whole_request(call)
+    if call.receipt is not None and isinstance(handler, FindsBatches):
+        return await _look_up_batch(services, bound, call, call.receipt)
     if not isinstance(handler, FindsJobs) or request is None or call.receipt is not None:
         text = f"the process that sent {call.ref} its request died before the answer, and it cannot be asked from here"
         raise LostCallError(f"{text}: {again(call)}", ref=call.ref)
+    context = late_context(services, bound, call, None)
+    since = await sent_since(services, call)
+    found = await _found(bound, call, handler.find(request, since, context), sent_by(call), context)
+    if isinstance(found, JobResult):
+        await record_result(services, bound, call, request.expects, found)
+    else:
+        await _record_found(services, bound, call, found)
+    return (await services.ledger.get_many([call.key]))[call.key]
+
+
+async def _look_up_batch(services: Services, bound: BoundHandler, call: CallRecord, planned: Receipt) -> CallRecord:
+    """Ask for the batch in which a call (ours) left, by its planned receipt; all its calls get the answer."""
+    assert isinstance(bound.handler, FindsBatches)
+    ledger = services.ledger
+    job = Job(call.job, bound.ref, bound.info, bound.info.operation, blank_inputs(bound.info.operation))
+    context = batch_context(services, bound, job, planned.key)
+    asking = bound.handler.find_batch(planned.created - FIND_SLACK, context)
+    found = await _found(bound, call, asking, planned.account, context)
+    if found is not None and not is_batch(found, planned.key):
+        raise PluginError(f"{bound.plugin}: the receipt of the batch carries another key", plugin=bound.plugin)
+    await _record_found(services, bound, call, found)
+    for other in await ledger.batch_calls(planned.key):
+        if other.key == call.key or other.state is not CallState.SENDING:
+            continue
+        claim = await take_over(ledger, other)
+        if claim.verdict == "taken_over":
+            await _record_found(services, bound, claim.record, found)
+            await ledger.let_go(other.key, claim.record.epoch)
+    return (await ledger.get_many([call.key]))[call.key]
+
+
+async def _found(bound: BoundHandler, call: CallRecord, asking: Awaitable[T], account: str, context: JobContext) -> T:
+    """What the provider has of what was sent with this account. Raises LostCallError, PluginError when nobody can say."""
     try:
-        since = await sent_since(services, call)
-        context = late_context(services, bound, call, None)
-        found = await handler.find(request, since, context)
+        found = await asking
         if found is None:
-            await refuse_other_list(sent_by(call), context)
+            await refuse_other_list(account, context)
     except ProviderError as error:
         text = f"the process that sent the request died before the answer, and {call.ref} does not know it ({error})"
         raise LostCallError(f"{text}: {again(call)}", ref=call.ref) from error
@@ -123,19 +161,17 @@ async def look_up(services: Services, bound: BoundHandler, call: CallRecord) -> 
         raise
     except Exception as error:
         raise PluginError(f"{bound.plugin} broke: {type(error).__name__}: {error}", plugin=bound.plugin) from error
-    ledger = services.ledger
-    if isinstance(found, JobResult):
-        await record_result(services, bound, call, request.expects, found)
-    elif found is not None:
-        event: EventRow = ("job.adopted", call.job, {"key": call.key, "ref": call.ref, "job_id": found.job_id})
-        whole = await stamped(services, bound, found)
-        await ledger.advance(call.key, call.epoch, CallState.SUBMITTED, receipt=whole, events=[event])
-    else:
-        failure = Failure(
-            ErrorKind.JOB_LOST.value, Sent.NOT_SENT.value, "the provider knows no such job: it was not accepted"
-        )
-        await record_end(services, call, failure)
-    return (await ledger.get_many([call.key]))[call.key]
+    return found
+
+
+async def _record_found(services: Services, bound: BoundHandler, call: CallRecord, found: Receipt | None) -> None:
+    if found is None:
+        text = "the provider knows no such job: it was not accepted"
+        await record_end(services, call, Failure(ErrorKind.JOB_LOST.value, Sent.NOT_SENT.value, text))
+        return
+    event: EventRow = ("job.adopted", call.job, {"key": call.key, "ref": call.ref, "job_id": found.job_id})
+    whole = await stamped(services, bound, found)
+    await services.ledger.advance(call.key, call.epoch, CallState.SUBMITTED, receipt=whole, events=[event])
 
 
 async def record_result(
