@@ -82,6 +82,7 @@ class FoundryServer(LoopbackServer):
     """`credit` is in US dollars; `castings`, `assets` are what the account has; `most` castings may be under way at once."""
 
     prefix = "/v2"
+    wait_header = "foundry-retry-in-ms"
 
     def __init__(self, *, key: str = KEY, credit: float = 10.0, most: int = 4) -> None:
         self.document = Document()
@@ -222,7 +223,7 @@ def shown(casting: dict) -> dict:
 
 def refused(reason: str, detail: str) -> Reply:
     """An answer with the vendor's envelope."""
-    headers = {"foundry-retry-in-ms": str(RETRY_MS)} if reason == "too_many" else {}
+    headers = {FoundryServer.wait_header: str(RETRY_MS)} if reason == "too_many" else {}
     return Reply(STATUS_OF[reason], {"fault": {"reason": reason, "detail": detail}}, headers)
 
 

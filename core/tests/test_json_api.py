@@ -115,8 +115,16 @@ async def test_an_error_is_told_by_its_code_then_by_its_status(status, code, kin
 async def test_how_long_to_wait_stands_in_the_vendor_s_own_header():
     """In milliseconds; without it, in Retry-After."""
     assert (await error_of(Vendor(429, refusal(""), x_wait="1500"))).retry_after == 1.5
+    assert (await error_of(Vendor(429, refusal(""), x_wait="1500", retry_after_ms="9"))).retry_after == 1.5
+    assert (await error_of(Vendor(429, refusal(""), retry_after_ms="9"))).retry_after == 0.009
     assert (await error_of(Vendor(429, refusal(""), retry_after="7"))).retry_after == 7
     assert (await error_of(Vendor(429, refusal("")), api=JsonApi())).retry_after is None
+
+
+async def test_a_header_is_meant_however_it_is_written():
+    """Names of headers are the same in capitals (RFC 9110, section 5.1), and the vendor's document may have some."""
+    written = replace(API, wait_header="X-Wait")
+    assert (await error_of(Vendor(429, refusal(""), x_wait="1500"), api=written)).retry_after == 1.5
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errors": []}', b'{"errors": [{"text": null}]}'])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -87,9 +87,8 @@ class JsonApi:
         code = _text_at(told, self.code)
         known = kind or self.kinds.get(code)
         words = excerpt(_text_at(told, self.message), _LONGEST) or f"status {reply.status} without an explanation"
-        wait = {"retry-after-ms": reply.headers[self.wait_header]} if self.wait_header in reply.headers else {}
         return reply_error(
-            replace(reply, headers={**reply.headers, **wait}),
+            reply,
             f"{_called(context)} answered: {words}{f' ({code})' if code else ''}",
             now=context.clock(),
             kind=known,
@@ -97,6 +96,7 @@ class JsonApi:
             ref=_called(context),
             prompt=_prompt(context) if known is ErrorKind.CONTENT_REJECTED else "",
             raw=told,
+            wait_header=self.wait_header,
         )
 
     async def upload(

@@ -49,12 +49,13 @@ def sent_of_status(status: int) -> Sent:
     return Sent.REJECTED if refused else Sent.UNKNOWN
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after(headers: Mapping[str, str], now: float, wait_header: str = "") -> float | None:
     """Seconds to wait, from `retry-after-ms` or `Retry-After` (RFC 9110 10.2.3: seconds or a date); None without one.
 
-    `now` is in seconds since the epoch. What is no such value, or is longer than a week, counts as none.
+    `now` is in seconds since the epoch; `wait_header` is a vendor's own header with milliseconds, which counts first. What
+    is no such value, or is longer than a week, counts as none.
     """
-    millis = _seconds(headers.get("retry-after-ms", ""))
+    millis = _seconds(headers.get(wait_header.lower(), headers.get("retry-after-ms", "")))
     wait = millis / 1000 if millis is not None else _seconds(headers.get("retry-after", ""))
     if wait is None:
         try:
@@ -78,8 +79,12 @@ def reply_error(
     docs_url: str = "",
     prompt: str = "",
     raw: object = None,
+    wait_header: str = "",
 ) -> ProviderError:
-    """The error of a reply that is no success. `kind` where the vendor's own code says more than the status."""
+    """The error of a reply that is no success. `kind` where the vendor's own code says more than the status.
+
+    `now` and `wait_header` are as in `retry_after`.
+    """
     if reply.status < 400:
         message = f"{ref or 'the provider'} answered with the status {reply.status}, which is no answer: {message}"
         return MalformedOutputError(message, sent=Sent.UNKNOWN, status_code=reply.status, ref=ref, raw=raw)
@@ -88,7 +93,7 @@ def reply_error(
         message,
         sent=sent or sent_of_status(reply.status),
         retryable=retryable,
-        retry_after=retry_after(reply.headers, moment),
+        retry_after=retry_after(reply.headers, moment, wait_header),
         status_code=reply.status,
         request_id=request_id or reply.headers.get("x-request-id", ""),
         ref=ref,
