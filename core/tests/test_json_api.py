@@ -321,7 +321,7 @@ JOBS = [{"id": "l3", "at": "1970-01-01T00:16:50Z"}, {"id": "l2", "at": 995}, {"i
         (JOBS, (), "l3"),
         (JOBS[::-1], (), "l3"),
         (JOBS, ("l3",), "l2"),
-        (JOBS, ("l3", "l2"), None),
+        (JOBS, ("l3", "l2", "l1"), None),
         ([{"id": "l0", "at": 700}], (), "l0"),
         ([], (), None),
     ],
@@ -331,6 +331,23 @@ async def test_the_job_that_was_lost(jobs, taken, job_id):
     found = await API.found({"all": jobs}, "all", REQUEST, 1000.0, calling(taken), made_at="at")
     assert (found and found.job_id) == job_id
     assert found is None or (found.key, found.expects) == ("key-1", REQUEST.expects)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "taken", "job_id"),
+    [
+        (JOBS, ("l3", "l2"), "l1"),
+        (JOBS[2:], (), "l1"),
+        ([{"id": "l0", "at": 0}, *JOBS[2:]], (), "l1"),
+        ([{"id": "l0", "at": 0}, *JOBS[2:]], ("l1",), "l0"),
+    ],
+)
+async def test_a_job_that_is_only_too_old_does_not_say_that_there_is_none(jobs, taken, job_id):
+    """A clock that is wrong by more than five minutes does it: who took it for nothing found would pay twice."""
+    with pytest.raises(ProviderError, match=f"has the job {job_id} of this call, accepted [0-9,]+ s before") as caught:
+        await API.found({"all": jobs}, "all", REQUEST, 1000.0, calling(taken), made_at="at")
+    assert (caught.value.kind, caught.value.sent) == ("malformed_output", Sent.UNKNOWN)
+    assert "the clock" in str(caught.value)
 
 
 async def test_the_lost_job_of_a_vendor_that_tells_no_time():

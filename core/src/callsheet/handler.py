@@ -132,7 +132,8 @@ class FindsJobs(Protocol):
 
         `since` is in seconds since the epoch, by this machine's clock: when the call was recorded, before its request left, or
         when its last attempt surely ended. The vendor's clock may differ and have whole seconds: allow for minutes. Of several
-        take the newest which `context.taken` says no other call has (`JsonApi.found` does all this). Raises ProviderError.
+        take the newest which `context.taken` says no other call has. Where all that are left are older, a clock may be wrong:
+        that is an error with `sent` UNKNOWN, and not None (`JsonApi.found` does all this). Raises ProviderError.
         """
         ...
 

@@ -198,17 +198,21 @@ class JsonApi:
         """The receipt of a lost job, out of the list at a path, which has only jobs that carry this call's key; for `find`.
 
         It is the newest that no other call has. `made_at` is where each says when it was accepted (`moment`): what is older
-        than `since`, with five minutes for clocks and rounding, belongs to an attempt before. Raises MalformedOutputError.
+        than `since`, with five minutes for clocks and rounding, belongs to an attempt before, or a clock is wrong. None where
+        no job is left. Raises MalformedOutputError (sent: unknown) where only such older ones are, and for no such list.
         """
         listed = _value_at(answer, path)
         if not isinstance(listed, list):
             raise self.malformed(f"gave an answer without the list {path}", context, sent=Sent.UNKNOWN)
-        ours = []
+        ours: list[tuple[float, str]] = []
+        older: list[tuple[float, str]] = []
         for each in listed:
             job_id = self.text(each, id_at, context, sent=Sent.UNKNOWN)
             made = self.moment(each, made_at, context, sent=Sent.UNKNOWN) if made_at else since
-            if made >= since - _SKEW and not await context.taken(job_id):
-                ours.append((made, job_id))
+            if not await context.taken(job_id):
+                (ours if made >= since - _SKEW else older).append((made, job_id))
+        if older and not ours:
+            raise self._too_old(*max(older), since, context)
         return context.receipt(request, max(ours, key=lambda one: one[0])[1]) if ours else None
 
     def text(self, answer: object, path: str, context: JobContext, *, sent: Sent = Sent.FINISHED) -> str:
@@ -246,6 +250,14 @@ class JsonApi:
     ) -> MalformedOutputError:
         """The error of an answer that is not as the vendor's document promises."""
         return MalformedOutputError(f"{_called(context)} {what}", sent=sent, ref=_called(context))
+
+    def _too_old(self, made: float, job_id: str, since: float, context: JobContext) -> MalformedOutputError:
+        what = (
+            f"has the job {job_id} of this call, accepted {since - made:,.0f} s before the call can have been: it is of an "
+            "earlier attempt, or the clock of this machine (or the vendor's) is wrong. Look at that job in the vendor's own "
+            "list, and at the clock"
+        )
+        return self.malformed(what, context, sent=Sent.UNKNOWN)
 
     def _failure(self, answer: object, context: JobContext, inside: str) -> ProviderError:
         beside = f"{inside}." if inside else ""

@@ -230,6 +230,28 @@ async def test_the_list_is_read_by_the_vendors_clock(server, opened):
     assert found == replace(receipt, created=found.created)
 
 
+@pytest.mark.parametrize("case", ["equal", "removed", "failed", "long ago"])
+async def test_a_prediction_that_is_a_little_too_old_does_not_say_that_there_is_none(server, opened, case):
+    """Our clock was half an hour ahead when the request left, and has been set since: a second one may be paid twice."""
+    server.script("google/imagen-4", Script(status="failed", polls=0) if case == "failed" else Script())
+    async with opened() as client:
+        request, context = stage(client, ahead=7200)
+        receipt = await PredictionHandler().submit(request, context)
+        since = time.time() + (3700 if case == "long ago" else 1800)
+        if case == "removed":
+            server.predictions[receipt.job_id] |= {"data_removed": True, "input": {}}
+        if case == "failed":
+            with pytest.raises(JobFailedError):
+                await PredictionHandler().poll(receipt, context)
+        server.ahead = 7200  # it is later, for both
+        if case in ("failed", "long ago"):
+            assert await PredictionHandler().find(request, since, context) is None
+        else:
+            with pytest.raises(MalformedOutputError, match=f"{receipt.job_id} before this call.*the clock") as caught:
+                await PredictionHandler().find(request, since, context)
+            assert str(caught.value.sent) == "unknown"
+
+
 @pytest.mark.parametrize("padding", [0, 256_000])
 async def test_files_are_compared(server, opened, padding):
     """A file inside of the request, or the address of one that was uploaded, tells two calls apart."""
