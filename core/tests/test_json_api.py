@@ -413,6 +413,21 @@ async def test_an_upload_is_a_form_with_one_file(name, called):
     assert (context.files.kept.address, context.files.kept.expires) == ("a-1", 2000)
 
 
+async def test_a_file_is_fetched_with_the_key():
+    """And with the vendor's own word for how long to wait; what is known of the file goes along."""
+    asked = []
+
+    class Fetching:
+        async def download(self, url, media_type, name="", **more):
+            asked.append((url, media_type, name, more))
+            return PICTURE
+
+    context = replace(Vendor().call, transfer=Fetching())
+    artifact = await API.download(context, "https://x/1", "image/png", name="ash.png", width=4)
+    assert (artifact.file, artifact.width) == (PICTURE, 4)
+    assert asked == [("https://x/1", "image/png", "ash.png", {"headers": {"x-key": "k-1"}, "wait_header": "x-wait"})]
+
+
 async def test_an_upload_that_is_kept_for_ever():
     """The vendor says nothing of an end."""
     context = replace(Vendor(200, {"id": "a-1"}).call, files=Shelf())

@@ -41,7 +41,7 @@ async def test_a_file_that_was_fetched_is_not_fetched_again(studio):
     asked = []
 
     class Transfer:
-        async def download(self, url, media_type, name="", *, headers=None):
+        async def download(self, url, media_type, name="", *, headers=None, wait_header=""):
             asked.append((url, media_type))
             if len(asked) in (2, 5):
                 raise ConnectionFailedError("cut")

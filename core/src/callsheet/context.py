@@ -63,11 +63,18 @@ class Transfer(Protocol):
         ...
 
     async def download(
-        self, url: str, media_type: str, name: str = "", *, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        media_type: str,
+        name: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        wait_header: str = "",
     ) -> FileRef:
         """Fetch a URL that came in a provider's answer. `headers` (the key) are sent to its configured origin alone.
 
-        Only https (or the provider's configured origin), only public addresses, checked on every redirect.
+        Only https (or the provider's configured origin), only public addresses, checked on every redirect. `wait_header`
+        names the header in which a refusal says in milliseconds how long to wait, where that is not `Retry-After`.
         """
         ...
 
@@ -170,15 +177,18 @@ class JobContext:
         media_type: str,
         *,
         headers: Mapping[str, str] | None = None,
+        wait_header: str = "",
         name: str = "",
         width: int | None = None,
         height: int | None = None,
         duration: float | None = None,
     ) -> BlobArtifact:
-        """Fetch a file of the provider by the URL it gave and return its artifact. Raises as `Transfer` says."""
+        """Fetch a file of the provider by the URL it gave and return its artifact. Takes and raises as `Transfer` says."""
         asked = (url, media_type, name)
         if asked not in self.fetched:
-            self.fetched[asked] = await self.transfer.download(url, media_type, name, headers=headers)
+            self.fetched[asked] = await self.transfer.download(
+                url, media_type, name, headers=headers, wait_header=wait_header
+            )
         return BlobArtifact(self.fetched[asked], width=width, height=height, duration=duration)
 
 

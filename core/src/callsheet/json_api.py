@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from callsheet.artifacts import FileRef, extension_for
+from callsheet.artifacts import BlobArtifact, FileRef, extension_for
 from callsheet.context import JobContext, ProviderContext, Upload
 from callsheet.errors import ErrorKind, MalformedOutputError, ProviderError, Sent, error_for, excerpt
 from callsheet.http import FormFile, HttpLimits, HttpReply
@@ -125,6 +125,14 @@ class JsonApi:
             )
 
         return await context.files.upload(file, send)
+
+    async def download(self, context: JobContext, url: str, media_type: str, **about: Any) -> BlobArtifact:
+        """Fetch an output by the URL that the vendor gave, as `context.download` does, with the key and `wait_header`.
+
+        `about` are `name`, `width`, `height` and `duration`.
+        """
+        key = await self.headers(context)
+        return await context.download(url, media_type, headers=key, wait_header=self.wait_header, **about)
 
     def status(
         self,

@@ -396,6 +396,23 @@ async def test_a_server_that_is_busy_says_when_to_come_again(net, reply, status,
     assert (caught.value.retry_after, caught.value.sent) == (wait, Sent.UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    ("name", "headers", "wait"),
+    [
+        ("X-Wait-Ms", {"x_wait_ms": "1500"}, 1.5),
+        ("x-wait-ms", {"x_wait_ms": "1500", "retry_after": "7"}, 1.5),
+        ("x-wait-ms", {"retry_after": "7"}, 7.0),
+        ("x-wait-ms", {}, None),
+    ],
+)
+async def test_a_vendor_says_in_a_header_of_its_own_when_to_come_again(net, reply, name, headers, wait):
+    """In milliseconds, however its plugin writes it; without it, in Retry-After."""
+    await net.site(reply(b"", "429 Too Many Requests", **headers), host=HOST, address=ADDRESS)
+    with pytest.raises(OverloadedError) as caught:
+        await net.transfer().download(LINK, "image/png", wait_header=name)
+    assert caught.value.retry_after == wait
+
+
 class Cutting:
     """Gives a file in portions, cutting each; knows ranges unless `ranges` is off."""
 

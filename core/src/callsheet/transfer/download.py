@@ -66,12 +66,18 @@ class GuardedTransfer:
         return await self._store(reply.pieces(), media_type, name, lambda: declared, "the provider's reply")
 
     async def download(
-        self, url: str, media_type: str, name: str = "", *, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        media_type: str,
+        name: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        wait_header: str = "",
     ) -> FileRef:
         """Fetch a link of the provider's answer; `headers` (its key) go to the configured origin alone."""
         from callsheet.transfer.links import Link
 
-        fetch = _Fetch(self, Link.of(url, self.own()), headers or {}, self._limits)
+        fetch = _Fetch(self, Link.of(url, self.own()), headers or {}, self._limits, wait_header)
         try:
             async with aclosing(fetch.pieces()) as pieces:
                 return await self._store(pieces, media_type, name, lambda: fetch.declared, fetch.shown)
@@ -148,11 +154,14 @@ class GuardedTransfer:
 class _Fetch:
     """One file on its way from a link, over redirects and cuts."""
 
-    def __init__(self, transfer: GuardedTransfer, link: Link, headers: Mapping[str, str], limits: HttpLimits) -> None:
+    def __init__(
+        self, transfer: GuardedTransfer, link: Link, headers: Mapping[str, str], limits: HttpLimits, wait_header: str
+    ) -> None:
         self._transfer = transfer
         self._link = link
         self._headers = headers
         self._limits = limits
+        self._wait_header = wait_header
         self._end = asyncio.get_running_loop().time() + limits.total
         self._validator = ""
         self._got = 0
@@ -200,7 +209,7 @@ class _Fetch:
         if self._got and status not in _PASSING:
             self._check_rest(status, headers)
             return
-        _check_whole(status, headers, self.shown, "no file")
+        _check_whole(status, headers, self.shown, "no file", self._wait_header)
         self.declared = headers.get("content-type", "")
         etag = headers.get("etag", "")
         strong = etag if etag.startswith('"') else headers.get("last-modified", "")
@@ -215,9 +224,9 @@ class _Fetch:
         self._whole = int(found[3]) if found[3] != "*" else None
 
 
-def _check_whole(status: int, headers: Mapping[str, str], shown: str, lacking: str) -> None:
+def _check_whole(status: int, headers: Mapping[str, str], shown: str, lacking: str, wait_header: str = "") -> None:
     if status in _PASSING:
-        wait = retry_after(headers, time.time())
+        wait = retry_after(headers, time.time(), wait_header)
         message = f"{shown}: the server answered {status}"
         raise OverloadedError(message, sent=Sent.UNKNOWN, status_code=status, retry_after=wait)
     if status != 200:

@@ -65,8 +65,7 @@ class Jobs:
         """The sound of a job that succeeded, on its way to disk."""
         job = context.answer or await API.ask(context, _path(receipt))
         url, expected = API.text(job, "result.url", context), receipt.expects[0]
-        key = await API.headers(context)
-        return JobResult((await context.download(url, expected.media_type, headers=key, duration=expected.duration),))
+        return JobResult((await API.download(context, url, expected.media_type, duration=expected.duration),))
 
     async def abort(self, receipt: Receipt, context: JobContext) -> AbortOutcome:
         """Stop the job, so that it costs no more."""
