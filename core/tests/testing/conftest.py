@@ -101,8 +101,10 @@ class Answers:
         warnings = tuple(
             CallWarning(WarningKind.UNSUPPORTED, f"{job.ref} takes no {name}", name)
             for name in IGNORED
-            if getattr(wanted, name)
+            if getattr(wanted, name) not in (None, ())
         )
+        if "model" in job.options:
+            raise InvalidRequestError(f"{job.ref} sets the model by itself", sent=Sent.NOT_SENT)
         body = {"model": job.ref.model, **{name: getattr(wanted, name) for name in TAKEN}, **job.options}
         return ProviderRequest(job.ref, job.operation, body, (Expected("text", "text/plain"),), {"run": 1.0}, warnings)
 
@@ -142,9 +144,9 @@ class Pictures(Answers):
         warnings = tuple(
             CallWarning(WarningKind.UNSUPPORTED, f"{job.ref} takes no {name}", name)
             for name in names
-            if getattr(given, name, None)
+            if getattr(given, name, None) is not None
         )
-        number = given.count or 1
+        number = job.options.get("n", given.count or 1)
         body = {"prompt": given.prompt, "n": number, **job.options}
         if given.images:
             body["images"] = list(given.images)

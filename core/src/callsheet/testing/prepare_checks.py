@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -21,12 +21,11 @@ from callsheet.testing.purity import watched
 from callsheet.testing.report import Check, Finding, NotApplicableError
 from callsheet.testing.samples import sample_job, variants
 from callsheet.testing.subject import CheckRow, Subject
+from callsheet.testing.wishes import UNKNOWN_OPTION, check_attributes, check_options
 
 __all__ = ["TABLE", "request_digests"]
 
 _REFUSALS = (ErrorKind.CAPABILITY_UNSUPPORTED, ErrorKind.INVALID_REQUEST)
-_AMOUNTS = frozenset({"duration", "fps", "temperature"})
-_UNKNOWN_OPTION = "callsheet_conformance_option"
 _TWO_MEANINGS = frozenset({"audio"})
 """Capabilities that say what a model makes, and attributes that say what it is given."""
 
@@ -127,51 +126,6 @@ def _request_digest(subject: Subject, bound: BoundHandler) -> str:
     return " ".join(told)
 
 
-def check_attributes(subject: Subject) -> Iterator[Finding]:
-    """Every general attribute changes the body, is warned of, or is refused."""
-    for bound in subject.bound:
-        for name, beside, values in variants(bound.info, subject.all_samples):
-            instead = None in beside.values()
-            told = {_told(subject, bound, {**beside, name: value}) for value in values}
-            # What stands in another attribute's place changes the body anyway: its values must differ from each other.
-            plain = _told(subject, bound, {} if instead else beside)
-            only = told.pop() if len(told) == 1 else None
-            if only and plain and only[1] == plain[1] and (instead or only == plain):
-                what = f"{name} is left out in silence: it changes neither the body nor the warnings"
-                yield Finding(str(bound.ref), what)
-            elif name in _AMOUNTS:
-                yield from _confused(subject, bound, name, values)
-
-
-def _confused(subject: Subject, bound: BoundHandler, name: str, values: Sequence[object]) -> Iterator[Finding]:
-    """Two amounts that become one, and neither is warned of: the nearest was taken in silence."""
-    seen: dict[str, object] = {}
-    plain = _told(subject, bound, {})
-    for value in values:
-        told = _told(subject, bound, {name: value})
-        if told is None or plain is None or told[1] > plain[1]:
-            continue  # refused, or warned of
-        if seen.setdefault(told[0], value) is not value:
-            yield Finding(str(bound.ref), f"{name} {value} becomes what {seen[told[0]]} becomes, without a warning")
-
-
-def check_options(subject: Subject) -> Iterator[Finding]:
-    """An option goes to the model as it is, or is warned of, or refused."""
-    for bound in subject.bound:
-        plain = _told(subject, bound, {})
-        if plain is not None and _told(subject, bound, {"options": {_UNKNOWN_OPTION: 1}}) == plain:
-            yield Finding(str(bound.ref), "an option that it does not know is left out in silence")
-
-
-def _told(subject: Subject, bound: BoundHandler, more: Mapping[str, object]) -> tuple[str, int] | None:
-    """A digest of the body and the number of warnings; None when the job is refused or no job at all."""
-    try:
-        request = subject.request(bound, **more)
-        return digest(request.body), len(request.warnings)
-    except Exception:  # noqa: BLE001 - whatever a plugin raises; `check_refusals` and `check_bodies` tell of it
-        return None
-
-
 def check_refusals(subject: Subject) -> Iterator[Finding]:
     """What a model cannot do is a warning or a refusal of the right class."""
     yield from _problems(subject, _wrong_refusal)
@@ -199,7 +153,7 @@ def _cases(subject: Subject, bound: BoundHandler) -> Iterator[tuple[str, Job]]:
         for name, beside, values in variants(bound.info, subject.all_samples)
         for value in values
     ]
-    for name, more in [*cases, ("an unknown option", {"options": {_UNKNOWN_OPTION: 1}})]:
+    for name, more in [*cases, ("an unknown option", {"options": {UNKNOWN_OPTION: 1}})]:
         try:
             yield name, sample_job(bound.info, subject.all_samples, more)
         except ConfigError:
@@ -350,8 +304,9 @@ TABLE: tuple[CheckRow, ...] = (
         check_options,
         Check(
             "options",
-            "every option reaches the body, or is warned of, or refused",
-            "send options as they are, or warn of those that the model does not know",
+            "every option reaches the body, or is warned of, or refused; none replaces the model, or what `expects` promises",
+            "send options as they are, or warn of those that the model does not know; name in Draft(…, ours=…) the vendor's"
+            " fields for the model and for what `expects` and `units` say",
         ),
     ),
     (

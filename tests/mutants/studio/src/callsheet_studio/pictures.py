@@ -27,7 +27,7 @@ class Pictures:
         """What is sent."""
         inputs = job.inputs
         assert isinstance(inputs, ImageInputs)
-        draft = Draft(job, {"model": job.ref.model}, ours=("model", "number", "references"))
+        draft = Draft(job, {"model": job.ref.model}, ours=("model", "number", "references", "size"))
         if inputs.mask is not None:
             raise draft.incapable("takes no mask")
         draft.put("prompt", inputs.prompt)
