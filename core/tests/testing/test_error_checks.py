@@ -52,7 +52,10 @@ BROKEN = [
     ("no-secret", CODE, '"the toy says no", ref=str(request.ref))\n        return', "str(headers))\n        return", "field user_message|message"),
     ("no-secret", CODE, "ref=str(request.ref))\n        return", "raw=headers)\n        return", "stands in the field raw"),
     ("no-secret", CODE, "ref=str(request.ref))\n        return", "ref='') from KeyError(str(headers))\n        return", "traceback"),
-    ("no-secret-logged", CODE, SEND, "        import logging\n        logging.getLogger('toy.wire').debug('to send: %s', headers)\n" + SEND, "the key is logged by toy.wire"),
+    ("no-secret-logged", CODE, SEND, "        import logging\n        logging.getLogger('toy.wire').debug('to send: %s', headers)\n" + SEND, "the key is shown by toy.wire"),
+    ("no-secret-logged", CODE, SEND, "        print(headers)\n" + SEND, "the key is shown by a print"),
+    ("error-rate-limited", CODE, '"the toy says no", ref=str(request.ref))\n        return', '"the toy says no", ref=str(request.ref), retryable=False)\n        return', "has retryable = False: nobody would send it again"),
+    ("error-invalid", CODE, '"the toy says no", ref=str(request.ref))\n        return', '"the toy says no", ref=str(request.ref), retryable=True)\n        return', "has retryable = True: it would be sent again"),
 ]  # fmt: skip
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 from callsheet.artifacts import BlobArtifact
+from callsheet.digests import digest
 from callsheet.errors import CallsheetError, ProviderError, Sent
 from callsheet.jobs import Expected, JobResult
 from callsheet.media import HEAD_BYTES, sniff
 from callsheet.testing.answer_checks import broken_promise
+from callsheet.testing.exchange import Exchange
 from callsheet.testing.live_stage import SOME_ROWS, LiveCall, caught, live, said_by
 from callsheet.testing.report import Check, NotApplicableError
 from callsheet.testing.samples import variants
@@ -35,19 +37,36 @@ def _taken(call: LiveCall, *names: str) -> Iterator[tuple[str, LiveCall]]:
 
 
 async def _each(call: LiveCall) -> AsyncIterator[str]:
-    """The vendor refuses none of them, and what comes is what `expects` then says."""
+    """Each is sent; the vendor refuses none of them, and what comes is what `expects` then says."""
     asked = list(_taken(call))
     if not asked:
         raise NotApplicableError("its models take nothing but the least")
     await call.result(call.context("least"))
+    least = _sent(call, "least")
     for name, varied in asked:
+        call.server.journal.clear()
         result, error = await caught(varied.result(varied.context(name)))
+        if least and _sent(varied, name) == least and digest(varied.request.body) != digest(call.request.body):
+            yield f"{name} is in the body that prepare makes, and is not sent: the request is the same without it"
+            continue
         if isinstance(error, ProviderError) and error.sent is Sent.NOT_SENT:
             continue  # refused after all, by what only the vendor's account tells
         problem = said_by(error) if error is not None else broken_promise(varied, result)
         problem = problem or await _other_type(varied, result)
         if problem:
             yield f"{name} is taken without a warning, and the counterpart's answer is not as promised: {problem}"
+
+
+def _sent(call: LiveCall, name: str) -> list[str]:
+    """The paid requests, without what tells calls apart."""
+    return [_written(each).replace(call.context(name).key, "") for each in call.server.paid]
+
+
+def _written(request: Exchange) -> str:
+    headers = {name: value for name, value in request.headers.items() if name != "content-length"}
+    boundary = headers.get("content-type", "").partition("boundary=")[2]
+    text = repr((request.method, request.path, sorted(request.query.items()), sorted(headers.items()), request.body))
+    return text.replace(boundary, "") if boundary else text
 
 
 async def _other_type(call: LiveCall, result: JobResult) -> str:
@@ -93,8 +112,9 @@ TABLE: tuple[CheckRow, ...] = (
         live(_each, rows=SOME_ROWS, every=True),
         Check(
             "attributes-answered",
-            "with each attribute that is taken without a warning, the vendor answers what `expects` says",
-            "warn or refuse in prepare what the model does not take, by the vendor's field; let `expects` follow the attributes",
+            "each attribute that is taken without a warning is sent, and the vendor answers what `expects` says",
+            "send the whole request.body; warn or refuse in prepare what the model does not take, by the vendor's field; let"
+            " `expects` follow the attributes",
         ),
     ),
     (

@@ -9,11 +9,12 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from email.utils import formatdate
+from io import StringIO
 
-from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
+from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent, error_for
 from callsheet.jobs import Job, ProviderRequest
 from callsheet.registry import BoundHandler
 from callsheet.reply_errors import kind_of_status, sent_of_status
@@ -56,7 +57,7 @@ _BROKEN: Mapping[str, tuple[ErrorKind, ...]] = {
 class Observed:
     """One call that the vendor answered with a fault: what was raised, how many requests there were, who slept.
 
-    `secret`: the call had a key; `logged` are the log lines that show it; `wait` is what a 429 had as a header.
+    `secret`: the call had a key; `logged` are the log lines and prints that show it; `wait` is what a 429 had as a header.
     """
 
     where: str
@@ -113,7 +114,7 @@ async def _call(
     stage.vendor.expect(reply, Fault(promise=1000) if fault == _CUT else None)
     called = replace(bound, origin=_nowhere()) if fault == _UNREACHABLE else bound
     error: BaseException | None = None
-    with _log_lines() as lines, sleeps() as slept:
+    with _shown() as lines, sleeps() as slept:
         try:
             await stage.call(called, job, request)
         except (Exception, SystemExit) as raised:  # noqa: BLE001 - whatever a plugin raises
@@ -139,9 +140,10 @@ def _nowhere() -> str:
 
 
 @contextmanager
-def _log_lines() -> Iterator[list[str]]:
-    """What anybody logs meanwhile, as it would be written."""
+def _shown() -> Iterator[list[str]]:
+    """What anybody logs or prints meanwhile, as it would be written."""
     lines: list[str] = []
+    printed = StringIO()
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -152,10 +154,12 @@ def _log_lines() -> Iterator[list[str]]:
     root.handlers = [Lines()]  # in place of the usual ones: nobody wants to read all this
     root.setLevel(logging.DEBUG)
     try:
-        yield lines
+        with redirect_stdout(printed), redirect_stderr(printed):
+            yield lines
     finally:
         root.setLevel(level)
         root.handlers = handlers
+        lines += [f"a print: {line}" for line in printed.getvalue().splitlines()]
 
 
 def _check_of(*faults: str) -> Look:
@@ -184,6 +188,10 @@ def _wrong_error(seen: Observed) -> str:
         return f"sends nothing to context.origin, and raises {type(error).__name__}: {error}"
     if error.kind not in kinds or error.sent not in sents:
         return f"raises {type(error).__name__} (sent: {error.sent}), and not {names} (sent: {' or '.join(sents)})"
+    usual = error_for(error.kind).default_retryable
+    if error.retryable is not usual and error.sent in (Sent.NOT_SENT, Sent.REJECTED):
+        told = "it would be sent again, and refused again" if error.retryable else "nobody would send it again"
+        return f"has retryable = {error.retryable}: {told}"
     if seen.fault == "429" and error.retry_after != RETRY_AFTER:
         return f"has retry_after = {error.retry_after}; the vendor said {seen.wait}"
     if seen.fault == _DATED and not 0 < (error.retry_after or 0) <= _LATER + 1:
@@ -238,10 +246,10 @@ def check_no_secret(subject: Subject) -> Iterator[Finding]:
 
 
 def check_no_secret_logged(subject: Subject) -> Iterator[Finding]:
-    """The key is in no log line, of any level."""
+    """The key is in no log line, of any level, and in nothing that is printed."""
     for seen in _with_key(subject):
         for line in seen.logged:
-            yield Finding(seen.where, f"the key is logged by {line.partition(':')[0]}")
+            yield Finding(seen.where, f"the key is shown by {line.partition(':')[0]}")
 
 
 def secret_places(error: BaseException, secret: str) -> Iterator[str]:
@@ -261,7 +269,10 @@ def _forms(secret: str) -> tuple[str, ...]:
     return (secret, base64.b64encode(secret.encode()).decode().rstrip("="))
 
 
-_MAPPED = "raise reply_error(reply, …) for a status of 400 and above, and let the errors of context.http through"
+_MAPPED = (
+    "raise reply_error(reply, …) for a status of 400 and above, with `retryable` as its kind has it, and let the errors of"
+    " context.http through"
+)
 _WAITED = f"{_MAPPED}; a header of the vendor's own is named by JsonApi(wait_header=…)"
 _PARSED = "read the reply with reply.json(), which raises MalformedOutputError; look at its status and media type first"
 
@@ -313,6 +324,6 @@ TABLE: tuple[CheckRow, ...] = (
     ),
     (
         check_no_secret_logged,
-        Check("no-secret-logged", "the key is in no log line", "log neither headers nor requests"),
+        Check("no-secret-logged", "the key is in no log line, and is not printed", "log neither headers nor requests"),
     ),
 )
