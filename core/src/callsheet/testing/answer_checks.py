@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, get_args
 
-from callsheet.artifacts import BlobArtifact, JsonArtifact
+from callsheet.artifacts import BlobArtifact, JsonArtifact, TextArtifact
 from callsheet.bulk import perform_many
 from callsheet.call_book import price_of
 from callsheet.errors import CallsheetError
@@ -34,11 +34,30 @@ TITLED = {
 
 async def _answers(call: LiveCall) -> AsyncIterator[str]:
     """The result is what `expects` says: kind, number, media type, schema."""
-    problem = broken_promise(call, await call.result())
+    result = await call.result()
+    problem = broken_promise(call, result) or _broken_off(call, result)
     if problem:
         yield problem
     else:
         call.subject.exercised.add(str(call.bound.info.operation))
+
+
+def _broken_off(call: LiveCall, result: JobResult) -> str:
+    """Where a text is the beginning of one in the vendor's answer, and the rest is left out."""
+    told = [text.strip() for each in call.server.journal for text in _texts(each.reply)]
+    for artifact in result.artifacts:
+        text = artifact.text.strip() if isinstance(artifact, TextArtifact) else ""
+        if text and text not in told and any(each.startswith(text) for each in told):
+            return f"the text breaks off after {text[-20:]!r}: the vendor's answer goes on"
+    return ""
+
+
+def _texts(reply: object) -> Iterator[str]:
+    if isinstance(reply, str):
+        yield reply
+    elif isinstance(reply, Mapping | list):
+        for each in reply.values() if isinstance(reply, Mapping) else reply:
+            yield from _texts(each)
 
 
 def broken_promise(call: LiveCall, result: object) -> str:
@@ -88,6 +107,10 @@ async def _usage(call: LiveCall) -> AsyncIterator[str]:
     result = await call.result()
     if result.usage.cached_tokens is None and any(_cached(each.reply) for each in call.server.journal):
         yield "the vendor tells of cached tokens, which cost less, and Usage.cached_tokens is empty"
+    for side, number in (("input", result.usage.input_tokens), ("output", result.usage.output_tokens)):
+        priced = result.usage.units.get(f"{side}_token")
+        if number is not None and priced is not None and priced > number:
+            yield f"counts {priced:g} {side}_token for the price, and Usage has {number}"
     counted = {**call.request.units, **result.usage.units}
     missing = sorted(row.per for row in call.bound.info.price if row.per not in counted)
     if price_of(call.bound, call.request.units, result).low is not None:
@@ -122,10 +145,15 @@ def _cached(reply: object) -> bool:
 
 
 async def _once(call: LiveCall) -> AsyncIterator[str]:
-    """A call, with all its questions, is one paid request."""
-    await call.result()
+    """A call, with all its questions, is one paid request, which has the call's key where the vendor honours one."""
+    context = call.context()
+    await call.result(context)
     if len(call.server.paid) != 1:
         yield f"{len(call.server.paid)} paid requests for one call (the counterpart marks routes with paid=True)"
+    manifest = call.subject.plugin.manifest
+    declared = manifest is not None and manifest.provider is not None and manifest.provider.idempotency_key
+    if declared and not any(context.key in repr((each.headers, each.query, each.body)) for each in call.server.paid):
+        yield "plugin.toml says that the vendor honours an idempotency key, and context.key is not in the paid request"
 
 
 async def _durable(call: LiveCall) -> AsyncIterator[str]:
@@ -145,6 +173,8 @@ async def _durable(call: LiveCall) -> AsyncIterator[str]:
 async def _structured(call: LiveCall) -> AsyncIterator[str]:
     """With a schema the answer is JSON that is valid by it."""
     asked = call.varied(output_schema=TITLED)
+    if not any(each.kind == "json" and each.schema for each in asked.request.expects):
+        yield "with an output_schema, `expects` says no JSON of a schema: nothing checks the answer, or mocks it"
     result = await asked.result()
     values = [each.value for each in result.artifacts if isinstance(each, JsonArtifact)]
     if not values:
@@ -245,8 +275,9 @@ TABLE: tuple[CheckRow, ...] = (
         live(_once),
         Check(
             "one-paid-request",
-            "one call is one paid request",
-            "send the paid request once; whatever else is needed are questions that cost nothing",
+            "one call is one paid request, with context.key in it where plugin.toml has idempotency_key",
+            "send the paid request once; whatever else is needed are questions that cost nothing. Send context.key as the"
+            " vendor's idempotency key, or leave idempotency_key out",
         ),
     ),
     (
@@ -262,7 +293,7 @@ TABLE: tuple[CheckRow, ...] = (
         Check(
             "structured-output",
             "with an output_schema the answer is valid JSON by it",
-            "send the schema, parse the answer, and give JsonArtifact(value); else raise CapabilityUnsupportedError in prepare",
+            "send the schema, give it to Expected, too, parse the answer, and give JsonArtifact(value); else raise CapabilityUnsupportedError in prepare",
         ),
     ),
     (

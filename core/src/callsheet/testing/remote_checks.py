@@ -23,6 +23,13 @@ _NO_ABORT = "no handler has `abort`: Ctrl-C stops nothing at the vendor, and a j
 _NO_FIND = "no handler has `find`: whether a call was paid whose answer was lost is put to the user"
 _AGES = (0, 1, 2)
 """After how many polls jobs are aborted: queued, just begun, under way."""
+_BEFORE = (
+    ErrorKind.AUTHENTICATION, ErrorKind.ACCESS_DENIED, ErrorKind.RATE_LIMITED, ErrorKind.MODEL_NOT_FOUND,
+    ErrorKind.CONNECTION_FAILED, ErrorKind.JOB_LOST, ErrorKind.CANCELLED,
+)  # fmt: skip
+"""What happens to requests; the error of a job that has failed is about the job."""
+_LABEL = 16
+"""Digits of a call's key by which a label is one."""
 _LATER = 7200.0
 """Seconds after which whoever lists jobs cannot say that one may still be on its way."""
 
@@ -46,6 +53,9 @@ async def _ends(call: LiveCall) -> AsyncIterator[str]:
     status = await call.handler.poll(receipt, call.context())
     for problem in _wrong_status(status):
         yield problem
+    wanted = call.server.poll_after
+    if isinstance(status, RemoteStatus) and (status.poll_after or 0) < wanted:
+        yield f"poll_after is {status.poll_after}, and the vendor wants {wanted:g} s to pass between two questions about a job"
     if isinstance(status, RemoteStatus) and status.terminal:
         yield f"a job that still runs is {status.state}"
     call.server.endless = False
@@ -123,6 +133,8 @@ async def _failed(call: LiveCall) -> AsyncIterator[str]:
     if isinstance(error, ProviderError):
         if error.sent is not Sent.FINISHED:
             yield f"the poll of a job that failed raises {said_by(error)}: the vendor was done with it (sent: finished)"
+        elif error.kind in _BEFORE:
+            yield f"the poll of a job that failed raises {said_by(error)}: a job that was accepted does not end by that"
     elif error is not None:
         yield f"the poll of a job that failed lets through {said_by(error)}"
     elif status.state is RemoteState.SUCCEEDED:
@@ -237,7 +249,9 @@ async def _found(call: LiveCall) -> AsyncIterator[str]:
     if error is not None and not isinstance(error, ProviderError):
         yield f"find lets through {said_by(error)}"
     elif error is not None or found is None:
-        yield f"find does not find the job whose answer was lost: {said_by(error) if error else 'it gives None'}"
+        labelled = context.key[:_LABEL] in repr(vars(call.server.paid[-1]))
+        sent = "" if labelled else ", and context.key was not sent with the job"
+        yield f"find does not find the job whose answer was lost: {said_by(error) if error else 'it gives None'}{sent}"
     elif isinstance(found, Receipt):
         if found.job_id == earlier.job_id:
             yield "find gives the job of another call (context.taken tells)"
@@ -287,7 +301,8 @@ TABLE: tuple[CheckRow, ...] = (
         Check(
             "job-ends",
             "polls say where a job stands, it ends, and collect gives what was promised",
-            "map each of the vendor's states to a RemoteState; fetch the outputs in collect",
+            "map each of the vendor's states to a RemoteState; fetch the outputs in collect; give RemoteStatus the poll_after"
+            " that the vendor wants (JsonApi(poll_after=…) does)",
         ),
     ),
     (
@@ -365,8 +380,9 @@ TABLE: tuple[CheckRow, ...] = (
         Check(
             "find-lost",
             "find gives the job of a call whose answer was lost, and of no other call",
-            "look it up by context.key: the newest that context.taken has not, and minutes older than `since` at most"
-            " (JsonApi.found does)",
+            "send context.key along with the job (a label, a reference, metadata), and look it up by that: the newest that"
+            " context.taken has not, and minutes older than `since` at most (JsonApi.found does). A vendor that takes no label:"
+            " compare what was sent, or leave `find` out",
         ),
     ),
     (

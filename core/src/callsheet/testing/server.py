@@ -54,7 +54,7 @@ class LoopbackServer:
     (to check a key first) and `usual_headers`. `prefix` is the path of the base URL.
 
     A plugin's counterpart, named by `loopback` in its plugin.toml, can be made with the `key` that it accepts; the conformance
-    checks read `paid`, `running` and `wait_header`, and set `endless` and `failing`.
+    checks read `paid`, `running`, `wait_header` and `poll_after`, and set `endless` and `failing`.
     """
 
     prefix = ""
@@ -64,6 +64,9 @@ class LoopbackServer:
     """While it is True, remote jobs end as failed, and the last call of each batch is refused: for it to honour, too."""
     wait_header = "retry-after"
     """The header in which the vendor says how long to wait: any other than Retry-After has milliseconds, as `JsonApi` reads it."""
+
+    poll_after = 0.0
+    """How many seconds the vendor wants to pass between two questions about a job; 0 where it says nothing of it."""
 
     def __init__(self, *, judge: Judge | None = None) -> None:
         self.judge = judge

@@ -20,6 +20,9 @@ class TemplateServer(LoopbackServer):
     """Its routes are `answer submit find poll abort file`; every request needs the key."""
 
     prefix = "/v1"
+    # [job]
+    poll_after = 1.0
+    # [/job]
 
     def __init__(self, *, key: str = KEY, judge: Judge | None = None) -> None:
         super().__init__(judge=judge)
