@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import wave
 from collections.abc import AsyncIterator, Iterator, Mapping
+from io import BytesIO
 from typing import Any, get_args
 
 from callsheet.artifacts import BlobArtifact, JsonArtifact, TextArtifact
@@ -86,6 +88,7 @@ async def _stored(call: LiveCall) -> AsyncIterator[str]:
     files = [each for each in result.artifacts if isinstance(each, BlobArtifact)]
     if not files:
         raise NotApplicableError("it gives no files")
+    lengths = [each.duration for each in call.request.expects for _ in range(each.count) if each.kind == "blob"]
     for number, artifact in enumerate(files):
         file, where = artifact.file, f"output {number}"
         data = await call.client.runtime.services.blobs.read(file)
@@ -98,6 +101,21 @@ async def _stored(call: LiveCall) -> AsyncIterator[str]:
         for name, size in sizes.items():
             if size is not None and not size > 0:
                 yield f"{where}: has a {name} of {size}"
+        length = _length(data)
+        promised = lengths[number] if number < len(lengths) else None
+        # a counterpart may give the same short file for every length: then nothing is known
+        known = length and promised and abs(length - promised) <= promised / 10
+        if known and artifact.duration and abs(length - artifact.duration) > length / 10:
+            yield f"{where}: says {artifact.duration:g} s, and has {length:g}"
+
+
+def _length(data: bytes) -> float:
+    """Seconds of a WAV file; 0 for any other."""
+    try:
+        with wave.open(BytesIO(data)) as sound:
+            return float(sound.getnframes() / sound.getframerate())
+    except (wave.Error, EOFError, ZeroDivisionError):
+        return 0.0
 
 
 async def _usage(call: LiveCall) -> AsyncIterator[str]:
@@ -259,7 +277,7 @@ TABLE: tuple[CheckRow, ...] = (
         live(_stored),
         Check(
             "outputs-stored",
-            "output files are in the store, whole, with their true size, digest and media type",
+            "output files are in the store, whole, with their true size, digest, length and media type",
             "store outputs by context.keep, context.receive or context.download, and use the artifact that these give",
         ),
     ),

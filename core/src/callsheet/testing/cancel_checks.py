@@ -57,6 +57,9 @@ class _CancelledAt:
 
 async def _cancelled_everywhere(call: LiveCall, name: str, work: _Work) -> AsyncIterator[str]:
     """Cancel the work at its first await point, at its second, … until it ends before that."""
+    call.server.journal.clear()
+    await work()
+    usual = {each.route for each in call.server.journal}
     await left_over(call, asyncio.all_tasks())
     for at in range(1, MOST_POINTS + 1):
         call.server.journal.clear()
@@ -74,6 +77,9 @@ async def _cancelled_everywhere(call: LiveCall, name: str, work: _Work) -> Async
         if len(call.server.paid) > 1:
             problem = f"has sent {len(call.server.paid)} paid requests"
         problem = problem or await left_over(call, others)
+        strange = [each for each in call.server.journal if each.route not in usual]
+        if strange and not problem:
+            problem = f"sends {strange[0].method} {strange[0].path}, which it does not send otherwise"
         if problem:
             yield f"{name}, cancelled at its await point {at}, {problem}"
             return
@@ -234,7 +240,7 @@ TABLE: tuple[CheckRow, ...] = (
         live(_call),
         Check(
             "cancel-call",
-            "a call that is cancelled, at whatever await point, ends at once: one paid request at most, nothing left open",
+            "a call that is cancelled, at whatever await point, ends at once: one paid request at most, nothing more, nothing left open",
             "catch no CancelledError (nor BaseException), shield nothing, and keep connections in `async with`",
         ),
     ),
