@@ -97,12 +97,14 @@ def run_child(name: str, arguments: tuple[Any, ...], *, hash_seed: int, more: tu
 def main(name: str, arguments: tuple[Any, ...], more: tuple[str, ...]) -> None:
     """The child's side."""
     from callsheet.testing.prepare_checks import request_digests
+    from callsheet.testing.process_checks import left_by_calls
     from callsheet.testing.receipt_checks import collected_by_receipt
     from callsheet.testing.subject import Subject
 
     tasks: dict[str, Callable[..., object]] = {
         "request_digests": request_digests,
         "collected_by_receipt": collected_by_receipt,
+        "left_by_calls": left_by_calls,
     }
     answers = sys.stdout
     sys.stdout = sys.stderr

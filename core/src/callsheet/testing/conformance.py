@@ -24,6 +24,7 @@ from callsheet.testing import (
     media_checks,
     mock_checks,
     prepare_checks,
+    process_checks,
     receipt_checks,
     refusal_checks,
     remote_checks,
@@ -87,6 +88,7 @@ CHECK_TABLES: Mapping[str, tuple[CheckRow, ...]] = {
     "Receipts": receipt_checks.TABLE,
     "Batches": batch_checks.TABLE,
     "Cancelling": cancel_checks.TABLE,
+    "The process": process_checks.TABLE,
     "The key": secret_checks.TABLE,
     "Mocked calls": mock_checks.TABLE,
 }
