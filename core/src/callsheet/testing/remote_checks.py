@@ -28,6 +28,7 @@ _BEFORE = (
     ErrorKind.CONNECTION_FAILED, ErrorKind.JOB_LOST, ErrorKind.CANCELLED,
 )  # fmt: skip
 """What happens to requests; the error of a job that has failed is about the job."""
+_OFF = 1800.0  # seconds by which a clock may be wrong
 _LABEL = 16
 """Digits of a call's key by which a label is one."""
 _LATER = 7200.0
@@ -258,6 +259,8 @@ async def _found(call: LiveCall) -> AsyncIterator[str]:
         problem = broken_promise(call, await call.collected(found))
         if problem:
             yield f"what find gives: {problem}"
+        if await caught(call.handler.find(call.request, since + _OFF, context)) == (None, None):
+            yield "find gives None for a job that is only older than `since`: where a clock is wrong, it is paid twice"
     if len(call.server.paid) != 2:
         yield "find sends a paid request"
 
@@ -381,8 +384,8 @@ TABLE: tuple[CheckRow, ...] = (
             "find-lost",
             "find gives the job of a call whose answer was lost, and of no other call",
             "send context.key along with the job (a label, a reference, metadata), and look it up by that: the newest that"
-            " context.taken has not, and minutes older than `since` at most (JsonApi.found does). A vendor that takes no label:"
-            " compare what was sent, or leave `find` out",
+            " context.taken has not, and minutes older than `since` at most; where all are older, raise an error with sent=Sent.UNKNOWN"
+            " (JsonApi.found does). A vendor that takes no label: compare what was sent, or leave `find` out",
         ),
     ),
     (
