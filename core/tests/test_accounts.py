@@ -128,7 +128,7 @@ async def test_a_job_of_another_account_is_not_stopped_and_says_why(studio, open
     for key, outcome in ((1, "unknown"), (0, "stopped")):
         async with await opened(key) as client:
             stopped = await stop_call(client.runtime, record, {})
-            events = await client.ledger.events("")
+            events = studio.acme.events
         assert stopped.outcome == outcome
         assert any("made with another key" in str(event.body.get("message")) for event in events)
         studio.acme.abort_outcome = AbortOutcome.STOPPED

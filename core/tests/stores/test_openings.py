@@ -21,17 +21,18 @@ def opening(key="k", nanos=None, seconds=None, sending=SENDING) -> Opening:
     """To be told apart by their keys; `nanos` of 100 are asked for, `seconds` of a limit."""
     money = None if nanos is None else (Reservation(key, "", nanos), Bounds(None, 100, 0.0))
     place = None if seconds is None else Place("acme", seconds, 0.0)
-    return Opening(NewCall(key, "acme:one", "text.generate", "call", "", "d", "{}"), STARTED, money, place, sending)
+    return Opening(NewCall(key, "acme:one", "text.generate", "call", "run", "d", "{}"), STARTED, money, place, sending)
 
 
 async def reserved(ledger) -> dict[str, int]:
     """What is set aside, by key."""
-    return await ledger._read(lambda turn: dict(turn.db.execute("SELECT key, nanos FROM reservations")))
+    query = "SELECT key, reserved FROM calls WHERE reserved IS NOT NULL"
+    return await ledger._read(lambda turn: dict(turn.db.execute(query)))
 
 
 async def told(ledger) -> list[str]:
-    """The types of the events so far."""
-    return [event.type for event in await ledger.events("")]
+    """The types of the run's events so far."""
+    return [event.type for event in await ledger.events("run")]
 
 
 @pytest.fixture

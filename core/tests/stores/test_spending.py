@@ -165,6 +165,39 @@ def test_billionths_are_rounded_up(usd, nanos):
     assert billionths(Decimal(usd)) == nanos
 
 
+async def test_reservations_of_a_ledger_from_before_hold(tmp_path, owner):
+    """They lie in their calls from then on; of events, those of runs stay, with their numbers."""
+    path = tmp_path / "ledger.sqlite3"
+    before = schema._STEPS[: schema._STEPS.index(schema._PAGES)]
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript("".join(before))
+        db.execute(f"PRAGMA user_version = {len(before)}")
+        names = "key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated"
+        for key, state in (("a", "sending"), ("b", "claimed"), ("c", "failed")):
+            call = (key, state, str(REF), "video.generate", "a[0]", "r", owner.id, 1, "d", "{}", 1.0, 2.0)
+            db.execute(f"INSERT INTO calls ({names}) VALUES ({', '.join('?' * len(call))})", call)
+        db.executemany("INSERT INTO reservations VALUES (?, 'r', 50.0, ?)", [("a", 3), ("c", 5), ("gone", 7)])
+        for run in ("r", "", "r"):
+            db.execute(
+                "INSERT INTO events (run, at, type, job, body) VALUES (?, 1.0, 'job.started', 'a', '{}')", (run,)
+            )
+        for run, nanos in (("r", 11), ("", 13)):
+            values = (run, nanos, str(REF))
+            db.execute(
+                "INSERT INTO attempts (key, epoch, run, nanos, ref, number, started, ended, outcome, kind, sent, message) "
+                "VALUES ('x', 1, ?, ?, ?, 1, 1.0, 2.0, 'failed', '', '', '')",
+                values,
+            )
+    async with await Ledger.open(path, owner) as ledger:
+        assert [event.seq for event in await ledger.events("r")] == [1, 3]
+        assert (await reserve(ledger, "b", 1, most=0)) == Room("run", 11, 3, moving=False)
+        assert (await reserve(ledger, "b", 1, day=0)).spent == 24
+        await ledger.append("r", [("job.started", "a", {})])
+        assert [event.seq for event in await ledger.events("r")] == [1, 3, 4]
+        await paid(ledger, "new", Cost.exactly(Decimal("1e-9")))
+        assert (await reserve(ledger, "b", 1, most=0)).spent == 12
+
+
 async def test_a_ledger_from_before_keeps_its_costs(tmp_path, owner):
     """Attempts get the run and job of their call, and their costs count."""
     path = tmp_path / "ledger.sqlite3"

@@ -25,7 +25,7 @@ from callsheet.stores.records import (
     encode_receipt,
     encode_result,
 )
-from callsheet.stores.spending import counted, settle
+from callsheet.stores.spending import counted
 from callsheet.stores.writer import Turn
 
 __all__ = ["Change", "Claim", "LostOwnershipError", "NewCall", "Step", "Verdict"]
@@ -34,7 +34,7 @@ Verdict = Literal["claimed", "done", "mine", "held", "taken_over", "unknown"]
 
 _SELECT = (
     "SELECT key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated, request_id, "
-    "receipt, result, failure FROM calls"
+    "receipt, result, failure, reserved, reserved_at FROM calls"
 )
 _SELECT_MANY = _SELECT + " WHERE key IN (SELECT value FROM json_each(?))"  # noqa: S608 - a constant
 # `json_valid(receipt)` and the extract are word for word those of the index `calls_of_job`.
@@ -43,13 +43,14 @@ _SELECT_JOB = _SELECT + _JOB_ID + "= ?) ORDER BY created, key"
 _SELECT_BEGINNING = _SELECT + _JOB_ID + "BETWEEN ? AND ?) OR key BETWEEN ? AND ? ORDER BY created, key"
 _REPLACE = (
     "INSERT OR REPLACE INTO calls (key, state, ref, operation, job, run, owner, epoch, request_digest, request, "
-    "created, updated, request_id, receipt, result, failure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "created, updated, request_id, receipt, result, failure, reserved, reserved_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPDATE = (
     "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), receipt = coalesce(?, receipt), "
     "result = coalesce(?, result), failure = coalesce(?, failure) WHERE key = ? AND owner = ? AND epoch = ? AND state "
 )
-_RETURNING = " RETURNING run, job"
+_RETURNING = " RETURNING run, job, reserved"
 # Which states a step may start from: the check and the step are one statement.
 _ADVANCE: Mapping[CallState, str] = {
     CallState.CLAIMED: _UPDATE + "IN ()" + _RETURNING,
@@ -148,22 +149,19 @@ class Claiming:
         self._old = None if self._before is None else _record(self._before)
         return "claimed" if self._old is None else self._verdict(self._old)
 
-    def write(self, turn: Turn, now: float, events: Iterable[EventRow], state: CallState = CallState.CLAIMED) -> Claim:
-        """Take the call, unless somebody has it: a claimed one is in this `state` from now on."""
+    def write(
+        self, turn: Turn, now: float, events: Iterable[EventRow], *, leaving: bool = False, reserved: int | None = None
+    ) -> Claim:
+        """Take the call, unless somebody has it. A claimed one is `sending` if it is `leaving`, with this sum set aside."""
         old, row = self._old, self._before
-        if old is None or row is None:
-            fresh = self._fresh(state, _last_epoch(turn.db, self._new.key) + 1, now, now)
-            turn.db.execute(_REPLACE, fresh)
-            record = _record(fresh)
-            self._epoch = record.epoch
-            add_events(turn, self._new.run, now, events)
-            return Claim(record, "claimed")
-        verdict = self._verdict(old)
+        verdict: Verdict = "claimed" if old is None else self._verdict(old)
         if verdict == "claimed":
-            fresh = self._fresh(state, old.epoch + 1, old.created, now)
-            turn.db.execute(_REPLACE, fresh)
+            state = CallState.SENDING if leaving else CallState.CLAIMED
+            epoch = _last_epoch(turn.db, self._new.key) if old is None else old.epoch
+            fresh = self._fresh(state, epoch + 1, now if old is None else old.created, now)
+            turn.db.execute(_REPLACE, (*fresh, reserved, now))
             record = _record(fresh)
-        elif verdict == "taken_over":
+        elif verdict == "taken_over" and old is not None and row is not None:
             # State, receipt and request stay: they say what the dead owner had done.
             changes = (self._owner, old.epoch + 1, self._new.run, self._new.job, now, old.key)
             turn.db.execute(
@@ -171,6 +169,7 @@ class Claiming:
             )
             record = _record(_row(turn.db, old.key) or row)
         else:
+            assert old is not None
             return Claim(old, verdict)
         self._epoch = record.epoch
         add_events(turn, self._new.run, now, events)
@@ -332,16 +331,16 @@ def _last_epoch(db: sqlite3.Connection, key: str) -> int:
     return int(db.execute("SELECT coalesce(max(epoch), 0) FROM attempts WHERE key = ?", (key,)).fetchone()[0])
 
 
-def _add_attempt(turn: Turn, change: Change, attempt: Attempt, of: tuple[str, str]) -> None:
+def _add_attempt(turn: Turn, change: Change, attempt: Attempt, of: tuple[str, str, int | None]) -> None:
     """The attempt of a run's job; what was set aside for it becomes what it cost, where that is known."""
     cost = None if attempt.cost is None else encode_cost(attempt.cost)
-    set_aside, nanos = settle(turn, change.key), counted(attempt.cost)
+    (*who, set_aside), nanos = of, counted(attempt.cost)
     values = (attempt.number, attempt.started, attempt.ended, attempt.outcome, attempt.kind, attempt.sent)
     turn.db.execute(
         "INSERT INTO attempts (key, epoch, ref, number, started, ended, outcome, kind, sent, message, cost, run, job, nanos) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(change.key, change.epoch, str(attempt.ref), *values, attempt.message, cost, *of),
+            *(change.key, change.epoch, str(attempt.ref), *values, attempt.message, cost, *who),
             set_aside if nanos is None else nanos,
         ),
     )

@@ -157,12 +157,10 @@ class Ledger:
         )
 
     async def _begin(self, begin: Callable[[Turn], T], take_back: Callable[[Turn], object], *, durable: bool) -> T:
-        future = self._writer.submit(begin, durable=durable)
         try:
-            return await asyncio.shield(future)
+            return await self._writer.submit(begin, durable=durable)
         except asyncio.CancelledError:
             # Nobody would work on the call. Operations keep their order, so it is begun by then.
-            future.add_done_callback(_look_at)
             self._writer.submit(take_back).add_done_callback(_look_at)
             raise
 

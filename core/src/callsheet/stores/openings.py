@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from callsheet.storage import CallState
 from callsheet.stores.calls import Claim, Claiming, NewCall
 from callsheet.stores.gates import Place, Slot, give_back, take
 from callsheet.stores.history import EventRow
 from callsheet.stores.owners import Owner
-from callsheet.stores.spending import Bounds, Reservation, reserve, settle
+from callsheet.stores.spending import Bounds, Reservation, has_room
 from callsheet.stores.writer import Turn
 
 __all__ = ["Opened", "Opener", "Opening"]
@@ -50,15 +49,16 @@ class Opener:
     def carry_out(self, turn: Turn, now: float) -> Opened:
         """Take the steps. One that cannot be taken at once is the end: what asks for it again by itself has patience."""
         asked, self._slot = self._opening, None
-        reserved = self._claiming.look(turn) == "claimed" and self._reserves(turn, now)
-        if asked.sending is not None and reserved and self._has_place(turn, now):
-            told = [asked.started, asked.sending]
-            return Opened(self._claiming.write(turn, now, told, CallState.SENDING), reserved=True, sending=True)
-        return Opened(self._claiming.write(turn, now, [asked.started]), reserved=reserved)
+        fits = self._claiming.look(turn) == "claimed" and self._fits(turn)
+        nanos = asked.money[0].nanos if asked.money is not None and fits else None
+        if asked.sending is not None and fits and self._has_place(turn, now):
+            claim = self._claiming.write(turn, now, [asked.started, asked.sending], leaving=True, reserved=nanos)
+            return Opened(claim, reserved=True, sending=True)
+        return Opened(self._claiming.write(turn, now, [asked.started], reserved=nanos), reserved=fits)
 
-    def _reserves(self, turn: Turn, now: float) -> bool:
+    def _fits(self, turn: Turn) -> bool:
         money = self._opening.money
-        return money is None or reserve(turn, *money, self._owner.is_alive, now).bound is None
+        return money is None or has_room(turn, *money, self._owner.is_alive).bound is None
 
     def _has_place(self, turn: Turn, now: float) -> bool:
         place = self._opening.place
@@ -68,8 +68,6 @@ class Opener:
 
     def take_back(self, turn: Turn) -> None:
         """Undo the steps: nobody has sent anything, and nobody will."""
-        if not self._claiming.take_back(turn):
-            return
-        settle(turn, self._opening.new.key)
-        if self._opening.place is not None and self._slot is not None:
-            give_back(turn, self._opening.place.rate_key, self._slot)
+        place = self._opening.place
+        if self._claiming.take_back(turn) and place is not None and self._slot is not None:
+            give_back(turn, place.rate_key, self._slot)

@@ -96,7 +96,32 @@ CREATE TRIGGER attempt_spent AFTER INSERT ON attempts WHEN new.nanos > 0 BEGIN
 END;
 DROP INDEX attempts_of_run;
 """
-_STEPS = (_TABLES, _WAITS, _CHATS, _JOBS, _UPLOADS, _GATES, _MONEY, _SUMS)
+# Each page that a write touches costs as much as all of its rows: so a reservation lies in its call's row, of events outside
+# of runs (which nobody asks for) and of their sums there is none, and none is needed to number what is never deleted.
+_PAGES = """
+CREATE TABLE events_9 (
+    seq INTEGER PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, type TEXT NOT NULL, job TEXT NOT NULL,
+    body TEXT NOT NULL) STRICT;
+INSERT INTO events_9 SELECT seq, run, at, type, job, body FROM events WHERE run <> '';
+DROP TABLE events;
+ALTER TABLE events_9 RENAME TO events;
+CREATE INDEX events_of ON events (run, seq);
+ALTER TABLE calls ADD COLUMN reserved INTEGER;
+ALTER TABLE calls ADD COLUMN reserved_at REAL;
+UPDATE calls SET (reserved, reserved_at) = (SELECT nanos, at FROM reservations WHERE reservations.key = calls.key);
+DROP TABLE reservations;
+DROP TRIGGER attempt_spent;
+DELETE FROM spent_by_run WHERE run = '';
+CREATE TRIGGER attempt_spent_by_run AFTER INSERT ON attempts WHEN new.nanos > 0 AND new.run <> '' BEGIN
+    INSERT INTO spent_by_run VALUES (new.run, new.nanos)
+        ON CONFLICT (run) DO UPDATE SET nanos = nanos + excluded.nanos;
+END;
+CREATE TRIGGER attempt_spent_by_quarter AFTER INSERT ON attempts WHEN new.nanos > 0 BEGIN
+    INSERT INTO spent_by_quarter VALUES (CAST(new.ended AS INTEGER) / 900, new.nanos)
+        ON CONFLICT (quarter) DO UPDATE SET nanos = nanos + excluded.nanos;
+END;
+"""
+_STEPS = (_TABLES, _WAITS, _CHATS, _JOBS, _UPLOADS, _GATES, _MONEY, _SUMS, _PAGES)
 """What each version added."""
 SCHEMA_VERSION = len(_STEPS)
 

@@ -1,7 +1,7 @@
 """What was spent, and what is set aside for calls under way: money is whole billionths of a dollar here, rounded up.
 
-A reservation is made before a call is sent and goes with the attempt that tells what it cost, in one transaction; one whose
-cost nobody knows keeps the sum that was set aside. Nothing is set aside any more for a call of which nothing was sent when
+A reservation is made before a call is sent, in the call's row, and counts no more when the attempt is there that tells what it
+cost, in one transaction; one whose cost nobody knows keeps the sum that was set aside. Nothing is set aside any more for a call of which nothing was sent when
 its process died; what was sent may be paid for, whoever is alive.
 """
 
@@ -18,12 +18,11 @@ from callsheet.stores.owners import Owner
 from callsheet.stores.records import decode_cost
 from callsheet.stores.writer import Turn, Writer
 
-__all__ = ["Bounds", "PaidAttempt", "Reservation", "Room", "Spending", "billionths", "counted", "reserve", "settle"]
+__all__ = ["Bounds", "PaidAttempt", "Reservation", "Room", "Spending", "billionths", "counted", "has_room", "reserve"]
 
 QUARTER = 900
 """Seconds of a quarter of an hour: where a day may begin, whatever the time zone."""
 _NANO = Decimal("1e-9")
-_OPEN = "('claimed', 'sending', 'accepted', 'submitted')"
 
 
 def billionths(usd: Decimal) -> int:
@@ -89,12 +88,6 @@ class Spending:
         return await self._writer.submit(lambda turn: _attempts(turn, since), writes=False)
 
 
-def settle(turn: Turn, key: str) -> int | None:
-    """What was set aside for a call whose attempt has ended, and is not any more."""
-    row = turn.db.execute("DELETE FROM reservations WHERE key = ? RETURNING nanos", (key,)).fetchall()
-    return row[0][0] if row else None
-
-
 def counted(cost: Cost | None) -> int | None:
     """What a budget counts of a cost: its high end; None when nobody knows."""
     return None if cost is None or cost.high is None else billionths(cost.high)
@@ -102,6 +95,14 @@ def counted(cost: Cost | None) -> int | None:
 
 def reserve(turn: Turn, wanted: Reservation, bounds: Bounds, alive: Callable[[str], bool], now: float) -> Room:
     """Set a sum aside, unless it exceeds a bound; `alive` tells of an owner's id whether its process lives."""
+    room = has_room(turn, wanted, bounds, alive)
+    if room.bound is None:
+        turn.db.execute("UPDATE calls SET reserved = ?, reserved_at = ? WHERE key = ?", (wanted.nanos, now, wanted.key))
+    return room
+
+
+def has_room(turn: Turn, wanted: Reservation, bounds: Bounds, alive: Callable[[str], bool]) -> Room:
+    """What `reserve` will answer."""
     pending = _pending(turn, wanted.key, alive)
     for bound, most in (("run", bounds.run), ("day", bounds.day)):
         if most is None:
@@ -112,7 +113,6 @@ def reserve(turn: Turn, wanted: Reservation, bounds: Bounds, alive: Callable[[st
         if spent + reserved + wanted.nanos > most:
             stuck = sum(each.nanos for each in ours if not each.moving)
             return Room("run" if bound == "run" else "day", spent, reserved, spent + stuck + wanted.nanos <= most)
-    turn.db.execute("INSERT OR REPLACE INTO reservations VALUES (?, ?, ?, ?)", (*wanted[:2], now, wanted.nanos))
     return Room()
 
 
@@ -140,13 +140,12 @@ class _Pending(NamedTuple):
 
 def _pending(turn: Turn, but: str, alive: Callable[[str], bool]) -> list[_Pending]:
     """The reservations of other calls under way."""
+    # The condition is word for word that of the index `calls_open`, or SQLite would read the whole table.
     rows = turn.db.execute(
-        f"SELECT r.key, r.run, r.at, r.nanos, c.state, c.owner, coalesce(c.state IN {_OPEN}, 0) "  # noqa: S608 - a constant
-        "FROM reservations r LEFT JOIN calls c USING (key) WHERE r.key <> ?",
+        "SELECT run, reserved_at, reserved, state, owner FROM calls "
+        "WHERE state IN ('claimed', 'sending', 'accepted', 'submitted') AND reserved IS NOT NULL AND key <> ?",
         (but,),
     ).fetchall()
-    turn.db.executemany("DELETE FROM reservations WHERE key = ?", [(row[0],) for row in rows if not row[6]])
-    rows = [row[1:6] for row in rows if row[6]]
     living = {owner: alive(owner) for owner in {row[4] for row in rows}}
     return [
         _Pending(run, at, nanos, living[owner])
