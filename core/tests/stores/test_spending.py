@@ -198,6 +198,36 @@ async def test_reservations_of_a_ledger_from_before_hold(tmp_path, owner):
         assert (await reserve(ledger, "b", 1, most=0)).spent == 12
 
 
+async def test_a_process_of_the_version_before_records_its_results(tmp_path, owner):
+    """Somebody updates callsheet while a run is at work: what that run pays for is written with the statements it knows."""
+    path = tmp_path / "ledger.sqlite3"
+    before = schema._STEPS[: schema._STEPS.index(schema._PAGES)]
+    names = "key, state, ref, operation, job, run, owner, epoch, request_digest, request, created, updated"
+    call = ("a", "sending", str(REF), "video.generate", "a[0]", "r", owner.id, 1, "d", "{}", 1.0, 2.0)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript("".join(before))
+        db.execute(f"PRAGMA user_version = {len(before)}")
+        db.execute("INSERT INTO reservations VALUES ('a', 'r', 50.0, 3)")
+        db.commit()
+        async with await Ledger.open(path, owner) as ledger:
+            db.execute(f"INSERT OR REPLACE INTO calls ({names}) VALUES ({', '.join('?' * len(call))})", call)
+            db.execute("INSERT OR REPLACE INTO reservations VALUES ('a', 'r', 51.0, 3)")
+            assert db.execute("DELETE FROM reservations WHERE key = 'a' RETURNING nanos").fetchall() == [(3,)]
+            db.execute(
+                "INSERT INTO attempts (key, epoch, ref, number, started, ended, outcome, kind, sent, message, cost, run, job, "
+                "nanos) VALUES ('a', 1, ?, 1, 1.0, 2.0, 'succeeded', '', '', '', NULL, 'r', 'a[0]', 3)",
+                (str(REF),),
+            )
+            db.execute(
+                "UPDATE calls SET state = 'succeeded', updated = 3.0, result = '{}' WHERE key = 'a' AND epoch = 1"
+            )
+            db.execute("INSERT INTO events (run, at, type, job, body) VALUES ('r', 1.0, 'job.succeeded', 'a[0]', '{}')")
+            db.commit()
+            assert [event.type for event in await ledger.events("r")] == ["job.succeeded"]
+            await claimed(ledger, "b")
+            assert (await reserve(ledger, "b", 1, most=0)).spent == 3
+
+
 async def test_a_ledger_from_before_keeps_its_costs(tmp_path, owner):
     """Attempts get the run and job of their call, and their costs count."""
     path = tmp_path / "ledger.sqlite3"
