@@ -28,7 +28,7 @@ from callsheet.pay_once import OnUnknown, PayOnce, Ticket
 from callsheet.performing import Performance, Performed, Performer
 from callsheet.plan import Plan
 from callsheet.plugin_host import PluginHost
-from callsheet.preparation import PreparedCall, prepare_call
+from callsheet.preparation import Prepared, PreparedCall, prepare_call
 from callsheet.project import Project
 from callsheet.registry import BoundHandler, Registry
 from callsheet.runs import Run, RunRequest, SheetRun
@@ -49,6 +49,9 @@ from callsheet.transfer.pool import ConnectionPool
 from callsheet.webhooks import WebhookOutcome, take_webhook
 
 __all__ = ["Client"]
+
+_Models = Sequence[tuple[str | ModelRef, Mapping[str, object]]]
+"""Models, each with its options."""
 
 
 class Client:
@@ -220,31 +223,37 @@ class Client:
         """The job that is asked for: the model's call, and those of the fallbacks that can take it."""
         (ref, options), *fallbacks = await self._models(asked)
         bound = await self._bind(ref, asked.operation, asked.mode)
-        first = await self._prepared(bound, asked.attributes, options, strict=asked.strict)
-        calls, warnings = [first], []
-        for ref, options in fallbacks:
-            try:
-                other = await self._bind(ref, bound.info.operation, asked.mode)
-                call = await self._prepared(other, asked.attributes, options, strict=asked.strict)
-                refuse_lacking(first.request, call.request)
-            except CallsheetError as error:
-                if asked.strict:
-                    raise
-                warnings.append(unusable(str(ref), "the call", error))
-            else:
-                calls.append(call)
+        first = self._call(bound, await self._job(bound, asked.attributes, options), strict=asked.strict)
+        prepared = await self._chain(first, fallbacks, asked.mode, strict=asked.strict)
         fresh = 0 if asked.reuse else None  # `reuse` takes sample 0 as it is; else one that nobody has paid for yet
-        samples = [fresh if sample is None else sample, *(fresh for _ in calls[1:])]
+        samples = [fresh if sample is None else sample, *(fresh for _ in prepared.calls[1:])]
         budget = Budget.of(self.runtime.services, self.runtime.settings.bounded(asked.max_cost))
 
         def ticket(_call: PreparedCall, _warnings: tuple[CallWarning, ...]) -> Ticket:
             return Ticket("", asked.on_unknown, reuse=asked.reuse, budget=budget)
 
-        chosen = list(zip(calls, samples, strict=True))
-        known = asked.reuse and len(calls) > 1
-        return Performance(chosen, ticket, tuple(warnings), known=known, restart=restart)
+        chosen = list(zip(prepared.calls, samples, strict=True))
+        known = asked.reuse and len(chosen) > 1
+        return Performance(chosen, ticket, prepared.warnings, known=known, restart=restart)
 
-    async def _models(self, asked: _Asked) -> list[tuple[str | ModelRef, Mapping[str, object]]]:
+    async def _chain(self, first: PreparedCall, fallbacks: _Models, mode: Mode, *, strict: bool = False) -> Prepared:
+        """The call, and the same of each fallback that can take it."""
+        calls, warnings = [first], []
+        for ref, options in fallbacks:
+            try:
+                bound = await self._bind(ref, first.job.operation, mode)
+                job = replace(first.job, ref=bound.ref, model=bound.info, options=dict(options))
+                call = self._call(bound, job, strict=strict)
+                refuse_lacking(first.request, call.request)
+            except CallsheetError as error:
+                if strict:
+                    raise
+                warnings.append(unusable(str(ref), "the call", error))
+            else:
+                calls.append(call)
+        return Prepared(tuple(calls), tuple(warnings))
+
+    async def _models(self, asked: _Asked) -> _Models:
         """The models to ask in order, each with its options; the chosen ones in the place of `auto:OPERATION`."""
         target = self._target(asked.ref)
         chosen = await self._selected(asked, target)
@@ -258,11 +267,8 @@ class Client:
         inputs = await self._inputs(request.operation, asked.attributes, str(request))
         return await select_model(self.runtime, request, partial(offer_call, inputs, asked.options))
 
-    async def _prepared(
-        self, bound: BoundHandler, attributes: Mapping[str, object], options: Mapping[str, object], *, strict: bool
-    ) -> PreparedCall:
-        job = await self._job(bound, attributes, options)
-        prepared = prepare_call(bound, job, salt=self.runtime.settings.salt)
+    def _call(self, bound: BoundHandler, job: Job, *, strict: bool = False, batch: bool = False) -> PreparedCall:
+        prepared = prepare_call(bound, job, salt=self.runtime.settings.salt, batch=batch)
         if strict and (prepared.request.warnings or bound.mapping == "unchecked"):
             refused = "; ".join(w.message for w in prepared.request.warnings) or "mapping = unchecked"
             raise ConfigError(f"strict: {refused}")
@@ -288,17 +294,21 @@ class Client:
         options: Mapping[str, object] | None = None,
         reuse: bool = False,
         on_unknown: OnUnknown = OnUnknown.DEFAULT,
+        fallbacks: Sequence[str | ModelRef] = (),
     ) -> list[JobResult | CallsheetError]:
         """Many calls to one model, each given by its attributes, in a batch: later, for less, and paid for once.
 
         Gives each call's result or error, in order. A provider without batches is called some calls at a time, with a
-        warning in each result. After a crash the same batch with `reuse=True` goes on where it was. Raises ConfigError
-        for a wrong attribute or model before anything is sent.
+        warning in each result; so are `fallbacks`, each for the calls that surely failed, as in `call`. After a crash the
+        same batch with `reuse=True` goes on where it was. Raises ConfigError for a wrong attribute or model before anything
+        is sent.
         """
         bound = await self._bind(ref, operation, Mode(mode))
         jobs = [await self._job(bound, attributes, options or {}) for attributes in calls]
         named = (replace(job, id=f"call[{number}]", index=number) for number, job in enumerate(jobs))
-        prepared = [prepare_call(bound, job, salt=self.runtime.settings.salt, batch=True) for job in named]
+        firsts = [self._call(bound, job, batch=True) for job in named]
+        others: _Models = [(other, {}) for other in fallbacks]
+        prepared = [await self._chain(first, others, Mode(mode)) for first in firsts]
         concurrency = self.runtime.settings.concurrency
         performer = self.runtime.performer
         ended = await perform_many(performer, prepared, reuse=reuse, on_unknown=on_unknown, concurrency=concurrency)

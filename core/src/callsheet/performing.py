@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -27,6 +28,7 @@ COLLECT_SECONDS = 60.0
 """How long the result of a job is waited for that had finished when its deadline had it stopped."""
 
 Asks = Callable[[PreparedCall, tuple[CallWarning, ...]], Ticket]
+Place = Callable[[PreparedCall], AbstractAsyncContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Performance:
 
     `ticket` says who asks for one of them, given what is to be told beside its result. With `known`, the result of any
     of the calls is looked for first. `until` is by the event loop's clock. `restart` lets a stream begin anew with the
-    next model after a part of its text was given away.
+    next model after a part of its text was given away. `place` is what is held while one of the calls is on.
     """
 
     calls: Sequence[tuple[PreparedCall, int | None]]
@@ -44,6 +46,7 @@ class Performance:
     known: bool = False
     until: float | None = None
     restart: bool = False
+    place: Place = lambda _call: nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,13 @@ class Course:
         if seconds is not None:
             self._until = earliest(performance.until, asyncio.get_running_loop().time() + seconds)
 
-    def turn(self) -> Turn:
+    @property
+    def call(self) -> PreparedCall:
         """The call that is on."""
+        return self._asked.calls[self._number][0]
+
+    def turn(self) -> Turn:
+        """The call that is on, with its ticket and its share of the time that is left."""
         call, sample = self._asked.calls[self._number]
         left = len(self._asked.calls) - self._number
         until = None
@@ -112,10 +120,9 @@ class Course:
         if turn.last or not may_fall_back(error, insists=turn.insists):
             raise error
         self._number += 1
-        following = self._asked.calls[self._number][0]
-        told = told_of(error, str(turn.call.job.ref), str(following.job.ref))
+        told = told_of(error, str(turn.call.job.ref), str(self.call.job.ref))
         text = self._services.redactor.text(told.message)
-        changed = changed_outputs(turn.call.request, following.request)
+        changed = changed_outputs(turn.call.request, self.call.request)
         self.warnings = (*self.warnings, replace(told, message=text), *changed)
 
 
@@ -146,13 +153,14 @@ class Performer:
             if known is not None:
                 return known
         while True:
-            turn = course.turn()
-            try:
-                paid = await self.paid(turn)
-            except ProviderError as error:
-                course.failed(turn, error)
-            else:
-                return Performed(turn.call, paid, course.warnings)
+            async with performance.place(course.call):
+                turn = course.turn()
+                try:
+                    paid = await self.paid(turn)
+                except ProviderError as error:
+                    course.failed(turn, error)
+                else:
+                    return Performed(turn.call, paid, course.warnings)
 
     async def paid(self, turn: Turn) -> Paid:
         """The result of the call that is on, in its time, with the middleware around it."""

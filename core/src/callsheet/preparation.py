@@ -81,10 +81,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A cell's calls, primary first; `warnings` tell which fallbacks cannot take part and why."""
+    """A job's calls, primary first; `warnings` tell which fallbacks cannot take part and why."""
 
     calls: tuple[PreparedCall, ...]
-    warnings: tuple[CallWarning, ...]
+    warnings: tuple[CallWarning, ...] = ()
 
 
 class Samples:

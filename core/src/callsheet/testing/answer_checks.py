@@ -17,7 +17,7 @@ from callsheet.errors import CallsheetError
 from callsheet.jobs import Finish, JobResult
 from callsheet.media import HEAD_BYTES, sniff
 from callsheet.pay_once import OnUnknown
-from callsheet.preparation import prepare_call
+from callsheet.preparation import Prepared, prepare_call
 from callsheet.result_check import check_result, schema_problem
 from callsheet.stores.records import decode_result, encode_result
 from callsheet.testing.live_stage import SOME_ROWS, LiveCall, fingerprint, live, said_by
@@ -256,7 +256,7 @@ async def _whole(call: LiveCall) -> AsyncIterator[str]:
     runtime = call.client.runtime
     prepared = prepare_call(call.bound, call.job, salt=runtime.settings.salt)
     (ended,) = await perform_many(
-        runtime.performer, [prepared], reuse=False, on_unknown=OnUnknown.DEFAULT, concurrency=1
+        runtime.performer, [Prepared((prepared,))], reuse=False, on_unknown=OnUnknown.DEFAULT, concurrency=1
     )
     if isinstance(ended, CallsheetError):
         yield f"the engine ends the call with {said_by(ended)}"

@@ -9,7 +9,7 @@ from callsheet.bulk import perform_many
 from callsheet.errors import CallsheetError
 from callsheet.models import Mode
 from callsheet.pay_once import OnUnknown
-from callsheet.preparation import prepare_call
+from callsheet.preparation import Prepared, prepare_call
 from callsheet.registry import BoundHandler
 from callsheet.secrets import MappingSecrets
 from callsheet.testing.live_stage import open_client, said_by
@@ -50,7 +50,7 @@ async def _mocked(subject: Subject, models: Sequence[BoundHandler]) -> list[Find
                 continue  # the check `bodies` tells of it
             looked = True
             (ended,) = await perform_many(
-                runtime.performer, [call], reuse=False, on_unknown=OnUnknown.DEFAULT, concurrency=1
+                runtime.performer, [Prepared((call,))], reuse=False, on_unknown=OnUnknown.DEFAULT, concurrency=1
             )
             if isinstance(ended, CallsheetError):
                 findings.append(Finding(str(bound.ref), f"a mocked call ends with {said_by(ended)}"))
