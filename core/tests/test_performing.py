@@ -452,3 +452,26 @@ class TestDeadlines:
         assert run.outcomes["a[1]"].status is JobStatus.SKIPPED
         assert run.outcomes["a[1]"].detail == "the run's deadline has passed"
         assert run.status == "failed"
+
+
+async def test_a_fallback_after_a_wait_takes_a_slot_again(studio):
+    """Jobs that failed at their provider are made by another model no more at once than a run may call."""
+    sheet = '[producers.a]\noperation = "text.generate"\nmodels = ["acme:job", "acme:text"]\nfor_each = 6\nprompt = "{{ index }}"'
+    under_way, most = 0, []
+
+    async def answer(request, context):
+        nonlocal under_way
+        under_way += 1
+        most.append(under_way)
+        for _ in range(20):
+            await client.ledger.get("none")  # the others get as far meanwhile
+        under_way -= 1
+        return JobResult((TextArtifact("hot"),))
+
+    for number in range(6):
+        studio.acme.script[f"a[{number}]"] = [None, answer]
+        studio.acme.polls[f"remote-a[{number}]"] = [RemoteStatus(RemoteState.FAILED, error="no")]
+    async with await studio.open(settings=Settings(concurrency=2, policies=Policies.once())) as client:
+        run = await client.run(CallSheet.load(studio.sheet(sheet)))
+    assert run.status == "succeeded"
+    assert (len(most), max(most)) == (6, 2)

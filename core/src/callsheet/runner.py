@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -95,6 +97,8 @@ class Runner:
     _order: dict[str, int] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _slots: int = 0
+    _returning: deque[asyncio.Future[None]] = field(default_factory=deque)
+    """Jobs that had given back their slot, and have something to send again."""
     _stopping: str = ""
     """Why nothing more is started."""
     _until: float | None = None
@@ -138,12 +142,31 @@ class Runner:
                 self._settle(JobOutcome(cell.id, JobStatus.SKIPPED, detail=self._stopping))
                 continue
             self._slots -= 1
-            slot = _Slot(self._give_back)
+            slot = _Slot(self._take, self._give_back)
             task = asyncio.create_task(self._execute(cell, slot), name=cell.id)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def _take(self) -> None:
+        """Wait for a slot, before any job that has not begun."""
+        if self._slots > 0:
+            self._slots -= 1
+            return
+        given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._returning.append(given)
+        try:
+            await given
+        except asyncio.CancelledError:
+            if given.done() and not given.cancelled():
+                self._give_back()
+            raise
+
     def _give_back(self) -> None:
+        while self._returning:
+            given = self._returning.popleft()
+            if not given.done():
+                given.set_result(None)
+                return
         self._slots += 1
         self._wake.set()
 
@@ -206,8 +229,11 @@ class Runner:
             run, unknown = self.run_id, self.options.on_unknown
             return Ticket(run, unknown, slot.park, self.sheet, note, seat, budget=self.options.budget)
 
+        def place(call: PreparedCall) -> AbstractAsyncContextManager[object]:
+            return nullcontext() if call is prepared.calls[0] else slot
+
         calls = [(call, self._samples.take(cell.producer, call)) for call in prepared.calls]
-        asked = Performance(calls, ticket, prepared.warnings, known=True, until=self._until)
+        asked = Performance(calls, ticket, prepared.warnings, known=True, until=self._until, place=place)
         done = await self.performer.perform(asked)
         if done.paid.reused:
             return await self._reuse(cell, done.call, done.paid, done.warnings)
@@ -265,15 +291,25 @@ class Runner:
 
 
 class _Slot:
-    """A job's place among the calls under way; given back once, early when the job only waits."""
+    """A job's place among the calls under way: given back early when the job only waits, taken again for another model."""
 
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self._give_back: Callable[[], None] | None = give_back
+    def __init__(self, take: Callable[[], Awaitable[None]], give_back: Callable[[], None]) -> None:
+        self._take = take
+        self._give_back = give_back
+        self._held = True
 
     def park(self) -> None:
-        if self._give_back is not None:
-            give_back, self._give_back = self._give_back, None
-            give_back()
+        if self._held:
+            self._held = False
+            self._give_back()
+
+    async def __aenter__(self) -> None:
+        if not self._held:
+            await self._take()
+            self._held = True
+
+    async def __aexit__(self, *_: object) -> None:
+        """It is given back when the job ends."""
 
 
 def _how(call: PreparedCall) -> dict[str, object]:
