@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from callsheet.errors import RateLimitedError, Sent
 from callsheet.policies import LimitPolicy
-from callsheet.rate_gate import FIRST_HOLD, MARGIN, MEMORY, Porter, RateGate
+from callsheet.rate_gate import FIRST_HOLD, LONGEST_HOLD, MARGIN, MEMORY, Porter, RateGate
 from callsheet.stores.gates import GateRow
 from callsheet.stores.ledger import Ledger
 from callsheet.stores.owners import Owner
@@ -247,6 +247,18 @@ async def test_refusals_without_a_time_wait_for_longer_each_time(hall):
     hall.time.moment += 10
     gate.refused(None, hall.time.now())
     assert gate.blocked == hall.time.now() + FIRST_HOLD
+
+
+async def test_no_number_of_refusals_is_too_many(hall):
+    """A provider that refuses for a day is left alone for the longest time after each of them, with a time of its own or without."""
+    gate = hall.gate()
+    for _ in range(1100):
+        hall.time.moment = gate.blocked + 1
+        gate.refused(7.0, hall.time.now())
+    assert gate.blocked == hall.time.now() + 7.0
+    hall.time.moment = gate.blocked + 1
+    gate.refused(None, hall.time.now())
+    assert gate.blocked == hall.time.now() + LONGEST_HOLD
 
 
 async def test_success_widens_by_one_a_round_trip_up_to_what_is_configured(hall):

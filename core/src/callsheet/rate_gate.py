@@ -133,7 +133,8 @@ class RateGate:
         if entered > self._held:
             self._refusals += 1
             self.width = max(1.0, (self.width or self.under_way + 1.0) / 2)
-        own = min(FIRST_HOLD * 2.0 ** (self._refusals - 1), LONGEST_HOLD)
+        doubled = min(self._refusals - 1, 64)  # far over the longest, and a float still holds it
+        own = min(FIRST_HOLD * 2.0**doubled, LONGEST_HOLD)
         self.blocked = max(self.blocked, now + (retry_after or own))
         self._held = now
         self._porter.heed(self._rows.hold(self.rate_key, self.blocked, self.width, now))
