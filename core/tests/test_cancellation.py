@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from callsheet import cancel_watch
+from callsheet import cancel_watch, cancellation
 from callsheet.cancellation import cancel_run
-from callsheet.errors import ConfigError
+from callsheet.errors import AuthenticationError, ConfigError, Sent
 from callsheet.jobs import AbortOutcome
 from callsheet.runner import JobStatus
 from callsheet.sheet import CallSheet
@@ -138,6 +138,25 @@ async def test_what_the_provider_does_not_stop_is_kept(studio, hanging, outcome)
     assert {job["id"]: job["status"] for job in manifest["jobs"]}["b"] == "pending"
     assert again.status == "succeeded"
     assert studio.acme.sent == ["a", "b"]
+
+
+async def test_a_handler_that_is_not_to_be_had_hides_no_error(studio, hanging, monkeypatch):
+    """The provider refuses before there is anything to ask with: the log has its words, and the receipt stays."""
+    run = await left_behind(studio, *hanging)
+
+    async def refused(*_):
+        raise AuthenticationError("no key was given out", sent=Sent.NOT_SENT)
+
+    async with await studio.open() as client:
+        logged = []
+        monkeypatch.setattr(cancellation, "bound_of", refused)
+        monkeypatch.setattr(client.runtime.services.log, "warning", lambda *told, **more: logged.append((told, more)))
+        ended = await cancel_run(client.runtime, run)
+        assert [call.job for call in await client.ledger.open_calls()] == ["b"]
+    assert [call.outcome for call in ended.calls] == ["unknown"]
+    assert [(told, more["error"]) for told, more in logged] == [
+        (("job.abort_failed",), "AuthenticationError: no key was given out")
+    ]
 
 
 async def test_a_run_that_has_ended_is_left_alone(studio):

@@ -10,6 +10,7 @@ from callsheet.accounts import refuse_other_account
 from callsheet.artifacts import Artifact
 from callsheet.batch_watch import ABORT_SECONDS
 from callsheet.batching import is_batch
+from callsheet.context import JobContext
 from callsheet.errors import CallsheetError, ErrorKind, ProviderError, Sent
 from callsheet.hookspecs import AbortCall
 from callsheet.jobs import AbortOutcome, Receipt
@@ -143,13 +144,14 @@ async def _batch_held(runtime: Runtime, call: CallRecord) -> bool:
 async def _abort(runtime: Runtime, call: CallRecord, receipt: Receipt) -> AbortOutcome:
     """What the provider said. Raises ConfigError for a job of another account."""
     services = runtime.services
+    context: JobContext | None = None
     try:
         bound = await bound_of(runtime, call)
         context = late_context(services, bound, call, receipt)
         async with asyncio.timeout(ABORT_SECONDS):
             return await services.host.abort(AbortCall(bound.handler, receipt, context, bound.simulated))
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises here, the receipt must stay
-        if isinstance(error, ProviderError):
+        if isinstance(error, ProviderError) and context is not None:
             await refuse_other_account(receipt, context, error)
         text = services.redactor.text(f"{type(error).__name__}: {error}")
         services.log.warning("job.abort_failed", job=call.job, error=text)
