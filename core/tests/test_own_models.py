@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -186,6 +188,40 @@ def test_a_folder_full_of_other_things_ends_early(project: Path, monkeypatch: py
     found = list(own_files(project / "models"))
     assert [len(file.rows) for file in found] == [1, 1, 1, 0]
     assert "has more than 5 files" in found[-1].problem
+
+
+def test_a_folder_that_may_not_be_entered_spoils_no_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be listed, and no file in it looked at: each is named, and the others are read."""
+    put(project / "models" / "a.toml", model="a")
+    closed = put(project / "models" / "closed" / "b.toml", model="b")
+    stat = Path.stat
+
+    def refused(path: Path, **how: bool) -> os.stat_result:
+        if closed.parent in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    settings = load_settings(project)
+    assert [info.name for info in settings.models] == ["acme:a"]
+    assert settings.unread_models == (f"{closed}: cannot be read: Permission denied",)
+
+
+def test_a_folder_that_may_not_be_listed_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are missing, and nobody would know why; that there is no folder at all is said of none."""
+    put(project / "models" / "a.toml", model="a")
+    closed = put(project / "models" / "closed" / "b.toml", model="b").parent
+    scandir = os.scandir
+
+    def refused(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    settings = load_settings(project)
+    assert [info.name for info in settings.models] == ["acme:a"]
+    assert settings.unread_models == (f"{closed}: cannot be read: Permission denied",)
 
 
 def test_the_user_s_folder_is_read_once_where_it_is_the_project_s(project: Path) -> None:

@@ -117,7 +117,8 @@ def own_models(project: Path, providers: Mapping[str, ProviderSettings]) -> OwnM
 def own_files(folder: Path) -> Iterator[OwnFile]:
     """The files with model rows in a folder and below it, in order. Other TOML files are passed over."""
     seen = 0
-    for place, folders, names in os.walk(folder):
+    closed: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         seen += len(folders) + len(names)
         if seen > MAX_ENTRIES:
@@ -126,14 +127,23 @@ def own_files(folder: Path) -> Iterator[OwnFile]:
             return
         for name in sorted(names):
             path = Path(place, name)
-            if name.endswith(".toml") and path.is_file():
+            if name.endswith(".toml"):
                 found = _read(path)
                 if found is not None:
                     yield found
+    for error in closed:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            yield _unread(Path(error.filename), error)
+
+
+def _unread(path: Path, error: OSError) -> OwnFile:
+    return OwnFile(path, problem=f"{plain(path)}: cannot be read: {error.strerror or error}")
 
 
 def _read(path: Path) -> OwnFile | None:
     try:
+        if not path.is_file():  # a fifo would never end
+            return None
         data = read_toml(path, limit=MAX_BYTES, fail=_fail)
         if MODELS not in data and not any(map(_looks_like_rows, data.values())):
             return None  # somebody else's file
@@ -142,6 +152,8 @@ def _read(path: Path) -> OwnFile | None:
         return OwnFile(path, tuple(own_row(row, path) for row in table.tables(MODELS)))
     except ConfigError as error:
         return OwnFile(path, problem=str(error))
+    except OSError as error:  # of a folder that may be listed, and not entered
+        return _unread(path, error)
 
 
 def _looks_like_rows(value: object) -> bool:
