@@ -99,7 +99,7 @@ def test_the_project_s_file_goes_over_the_user_s_key_by_key(tmp_path: Path, user
     project = tmp_path / CONFIG_NAME
     project.write_text(FULL + "[retry.acme]\nattempts = 2\n")
     settings = load_settings(tmp_path)
-    assert (settings.concurrency, settings.salt, settings.allow) == (3, "second take", {"mock", "acme"})
+    assert (settings.concurrency, settings.salt) == (3, "second take")
     assert settings.pins == {"acme": "callsheet-acme", "big": "callsheet-big"}
     assert settings.providers == {"acme": ProviderSettings("http://127.0.0.1:8000/v1", webhook="https://hooks.example")}
     assert settings.aliases == {"hero": "acme:big", "draft": "mock:image"}
@@ -135,6 +135,25 @@ def test_a_plugin_that_the_user_denies_stays_denied(tmp_path: Path, users: Path)
     settings = load_settings(tmp_path)
     assert settings.deny == {"worse", "evil", "third"}
     assert settings.origins["plugins", "deny"] == f"{users} and {tmp_path / CONFIG_NAME}"
+
+
+def test_a_plugin_has_to_be_allowed_by_both(tmp_path: Path, users: Path) -> None:
+    """A project that was cloned narrows what the user allows, and never widens it; however the names are written."""
+    users.write_text('[plugins]\nallow = ["mock", "Callsheet_Acme"]\n')
+    assert load_settings(tmp_path).allow == {"mock", "Callsheet_Acme"}
+    project = tmp_path / CONFIG_NAME
+    for said, allowed in (
+        ('["evil", "mock"]', {"mock"}),
+        ('["callsheet-acme"]', {"Callsheet_Acme"}),
+        ('["evil"]', set()),
+        ("[]", set()),
+    ):
+        project.write_text(f"[plugins]\nallow = {said}\n")
+        settings = load_settings(tmp_path)
+        assert settings.allow == allowed
+        assert settings.origins["plugins", "allow"] == f"{users} and {project}"
+    users.unlink()
+    assert (load_settings(tmp_path).allow, load_settings(tmp_path).origins["plugins", "allow"]) == (set(), str(project))
 
 
 def test_a_provider_may_stand_in_two_files(tmp_path: Path, users: Path) -> None:

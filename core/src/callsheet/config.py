@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from callsheet.config_tables import TABLES, file_values
+from callsheet.discovery import normalised
 from callsheet.errors import ConfigError
 from callsheet.models import ModelInfo
 from callsheet.own_models import MODELS, checked_row, own_models, own_row
@@ -31,7 +32,7 @@ __all__ = [
 CONFIG_NAME = "callsheet.toml"
 MAX_BYTES = 1 << 20
 
-_DENY = ("plugins", "deny")
+_ALLOW, _DENY = ("plugins", "allow"), ("plugins", "deny")
 _BOUNDS = (("money", "max_run"), ("money", "max_day"), ("money", "confirm_above"))
 _UNKNOWN = ("money", "unknown")
 
@@ -129,17 +130,25 @@ def _document(path: Path) -> Table | None:
 
 
 def _merged(layers: Iterable[tuple[str, Mapping[Key, Any]]]) -> tuple[dict[Key, Any], dict[Key, str]]:
-    """Each layer over those before it; but a plugin that one denies stays denied, and of two bounds the lower one holds."""
+    """Each layer over those before it; but a plugin has to be allowed by both and denied by none, and the lower bound holds."""
     values: dict[Key, Any] = {}
     origins: dict[Key, str] = {}
     for origin, layer in layers:
         for key, value in layer.items():
             if key in values and _is_looser(key, value, values[key]):
                 continue
-            both = key == _DENY and key in values
-            values[key] = tuple(dict.fromkeys((*values[key], *value))) if both else value
+            both = key in (_ALLOW, _DENY) and key in values
+            values[key] = _narrower(key, values[key], value) if both else value
             origins[key] = f"{origins[key]} and {origin}" if both else origin
     return values, origins
+
+
+def _narrower(key: Key, names: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """What both allow, or what either denies: a project widens nothing."""
+    if key == _DENY:
+        return tuple(dict.fromkeys((*names, *others)))
+    allowed = {normalised(name) for name in others}
+    return tuple(name for name in names if normalised(name) in allowed)
 
 
 def _is_looser(key: Key, value: Any, than: Any) -> bool:
