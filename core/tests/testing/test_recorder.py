@@ -42,6 +42,7 @@ def vendor() -> LoopbackServer:
     packed = {"content-type": "application/json", "content-encoding": "gzip"}
     server.route("GET", "/packed")(lambda _: Reply(200, gzip.compress(b'{"text": "steam"}'), packed))
     server.route("GET", "/brotli")(lambda _: Reply(200, b"\x0b\x02", {"content-encoding": "br"}))
+    server.route("GET", "/newest")(newest)
     server.route("POST", "/form")(lambda request: {"sizes": [len(part.data) for part in request.parts]})
     server.route("GET", "/me", "me")(told_all)
     server.route("GET", "/file/{name}", "file")(lambda request: {"seen": request.query})
@@ -60,6 +61,13 @@ def told_all(request: Exchange) -> Reply:
         "name": "Vesuvius Press",
     }
     return Reply(200, body, {"set-cookie": "sid=s3ssion-value", "x-organization": "mine", "x-request-id": "r-1"})
+
+
+def newest(request: Exchange) -> Reply:
+    """In the newest encoding that is taken."""
+    if "br" in request.headers.get("accept-encoding", ""):
+        return Reply(200, b"\x0b\x02", {"content-encoding": "br"})
+    return Reply(200, gzip.compress(b"{}"), {"content-type": "application/json", "content-encoding": "gzip"})
 
 
 @pytest.fixture
@@ -325,6 +333,26 @@ async def test_an_encoding_that_cannot_be_looked_through_is_refused(server, cass
 
     assert "encoded as 'br'" in await refused(cassette, asked, mode="new")
     assert not cassette.exists()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked"),
+    [("gzip, deflate, br, zstd", "gzip, deflate"), ("br;q=1.0, GZIP;q=0.5, *;q=0.1", "GZIP;q=0.5"), ("br", "identity")],
+)
+async def test_only_encodings_that_can_be_kept_are_asked_for(server, cassette, accepted, asked):
+    """Whatever a library reads: an answer that no cassette can hold would have been paid for all the same."""
+    headers, url = {"accept-encoding": accepted}, f"{server.origin}/newest"
+    with recorded(cassette, "all"):
+        for library in CLIENTS.values():
+            async with library() as client:
+                assert (await client.get(url, headers=headers)).json() == {}
+        for library in (httpx.Client, httpx2.Client):
+            with library() as client:
+                assert client.get(url, headers=headers).json() == {}
+        assert await get(server, "/newest", headers=headers) == {}
+    assert [each.headers["accept-encoding"] for each in server.journal] == [asked] * 5
+    with httpx2.Client() as client, client.stream("GET", url, headers=headers):
+        assert server.journal[-1].headers["accept-encoding"] == accepted
 
 
 async def test_a_changed_request_tells_what_has_changed(server, cassette, install_toy):

@@ -10,10 +10,13 @@ from typing import Any
 from callsheet.testing.cassette import Asked, CassetteError, Interaction, differences, write_cassette
 from callsheet.testing.cassette_redaction import CassetteRedactor
 
-__all__ = ["RECORD_VARIABLE", "Shelf", "advice"]
+__all__ = ["READABLE", "RECORD_VARIABLE", "Shelf", "advice"]
 
 RECORD_VARIABLE = "CALLSHEET_RECORD"
 """The mode of recordings that are given none: `none`, `new` or `all`."""
+
+READABLE = ("gzip", "x-gzip", "deflate", "identity")
+"""The encodings of an answer that can be undone, so that it can be looked through for secrets."""
 
 
 def advice(mode: str) -> str:
@@ -103,7 +106,7 @@ def _decoded(asked: Asked, reply: Mapping[str, Any]) -> bytes:
     body: bytes = reply["body"]["string"]
     if not body or encoding in ("", "identity"):
         return body
-    if encoding not in ("gzip", "x-gzip", "deflate"):
+    if encoding not in READABLE:
         raise CassetteError(f"{asked.place}: the reply is encoded as {encoding!r}: ask for `accept-encoding: gzip`")
     raw = encoding == "deflate" and body[:1] != b"x"  # RFC 9110, section 8.4.1.2: some send it without the zlib wrapper
     return zlib.decompress(body, -zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)

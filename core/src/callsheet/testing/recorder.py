@@ -110,12 +110,12 @@ def _told(shelf: Shelf) -> Iterator[None]:
 @contextmanager
 def _played(shelf: Shelf, mode: str) -> Iterator[None]:
     try:
-        from callsheet.testing.tape import MODES, Tape, hushed
+        from callsheet.testing.tape import MODES, Tape, hushed, narrowed
     except ModuleNotFoundError as error:
         what = f"the recorder needs {error.name}, which is not installed: pip install 'callsheet[testing]'"
         raise ConfigError(what, missing=True) from None
     try:
-        with hushed(), Tape.use(path=str(shelf.path), record_mode=MODES[mode], shelf=shelf):
+        with hushed(), Tape.use(path=str(shelf.path), record_mode=MODES[mode], shelf=shelf), narrowed():
             yield
     finally:
         shelf.keep()  # after an error, too: what was asked for was paid for

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any
+from unittest.mock import patch
 
 import httpcore2
 from vcr.cassette import Cassette  # type: ignore[import-untyped]
 from vcr.record_mode import RecordMode  # type: ignore[import-untyped]
 from vcr.request import Request  # type: ignore[import-untyped]
 
-from callsheet.testing.cassette_shelf import Shelf
+from callsheet.testing.cassette_shelf import READABLE, Shelf
 from callsheet.transfer.pool import Connections
 
-__all__ = ["MODES", "Tape", "hushed"]
+__all__ = ["MODES", "Tape", "hushed", "narrowed"]
 
 MODES = {"none": RecordMode.NONE, "new": RecordMode.NEW_EPISODES, "all": RecordMode.ALL}
 _Opened = tuple[httpcore2.Response, Any]
@@ -65,6 +67,40 @@ def hushed() -> Iterator[None]:
         log.setLevel(before)
 
 
+@contextmanager
+def narrowed() -> Iterator[None]:
+    """httpx and httpx2 ask for the encodings that a cassette can keep: an answer in another one is paid for in vain.
+
+    To be entered when vcrpy's patches are in place, for these lie over them.
+    """
+    with ExitStack() as patches:
+        for name in ("httpx", "httpx2"):
+            try:
+                library = import_module(name)
+            except ModuleNotFoundError:
+                continue
+            for place, method in (
+                (library.HTTPTransport, "handle_request"),
+                (library.AsyncHTTPTransport, "handle_async_request"),
+            ):
+                patches.enter_context(patch.object(place, method, _narrowing(getattr(place, method))))
+        yield
+
+
+def _narrowing(handle: Callable[..., Any]) -> Callable[..., Any]:
+    def handled(transport: object, request: Any) -> Any:
+        request.headers["accept-encoding"] = _readable(request.headers.get("accept-encoding", "identity"))
+        return handle(transport, request)
+
+    return handled
+
+
+def _readable(accepted: str) -> str:
+    """Of the value of an Accept-Encoding what can be kept (RFC 9110, section 12.5.3); `identity` for nothing."""
+    codings = [each.strip() for each in accepted.split(",")]
+    return ", ".join(each for each in codings if each.partition(";")[0].strip().lower() in READABLE) or "identity"
+
+
 def _same(one: object, other: object) -> bool:
     return one == other
 
@@ -78,6 +114,10 @@ def _opening(
         asked = Request(request.method.decode(), _url(request), body, dict(_texts(request.headers)))
         if tape.can_play_response_for(asked):
             return _played(tape.play_response(asked)), _NoConnection()
+        request.headers = [
+            (name, _readable(value.decode("latin-1")).encode() if name.lower() == b"accept-encoding" else value)
+            for name, value in request.headers
+        ]
         response, connection = await really(connections, request, wait)
         try:
             content = b"".join([part async for part in response.stream])  # type: ignore[union-attr]
