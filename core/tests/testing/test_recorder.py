@@ -42,6 +42,7 @@ def vendor() -> LoopbackServer:
     packed = {"content-type": "application/json", "content-encoding": "gzip"}
     server.route("GET", "/packed")(lambda _: Reply(200, gzip.compress(b'{"text": "steam"}'), packed))
     server.route("GET", "/brotli")(lambda _: Reply(200, b"\x0b\x02", {"content-encoding": "br"}))
+    server.route("GET", "/broken")(lambda _: Reply(200, gzip.compress(b"steam")[:-4], packed))
     server.route("GET", "/newest")(newest)
     server.route("POST", "/form")(lambda request: {"sizes": [len(part.data) for part in request.parts]})
     server.route("GET", "/me", "me")(told_all)
@@ -353,6 +354,18 @@ async def test_only_encodings_that_can_be_kept_are_asked_for(server, cassette, a
     assert [each.headers["accept-encoding"] for each in server.journal] == [asked] * 5
     with httpx2.Client() as client, client.stream("GET", url, headers=headers):
         assert server.journal[-1].headers["accept-encoding"] == accepted
+
+
+async def test_an_answer_that_does_not_decompress_is_named(server, cassette):
+    """Half of a gzip that says it is whole: which request, and what is wrong."""
+
+    async def asked() -> None:
+        async with httpx2.AsyncClient() as client, client.stream("GET", f"{server.origin}/broken"):
+            """Its body is not read here."""
+
+    told = await refused(cassette, asked, mode="new")
+    assert told.startswith(f"GET {server.origin}/broken: the reply is no whole gzip, as it says it is (")
+    assert not cassette.exists()
 
 
 async def test_a_changed_request_tells_what_has_changed(server, cassette, install_toy):

@@ -109,4 +109,7 @@ def _decoded(asked: Asked, reply: Mapping[str, Any]) -> bytes:
     if encoding not in READABLE:
         raise CassetteError(f"{asked.place}: the reply is encoded as {encoding!r}: ask for `accept-encoding: gzip`")
     raw = encoding == "deflate" and body[:1] != b"x"  # RFC 9110, section 8.4.1.2: some send it without the zlib wrapper
-    return zlib.decompress(body, -zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)
+    try:
+        return zlib.decompress(body, -zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)
+    except zlib.error as error:
+        raise CassetteError(f"{asked.place}: the reply is no whole {encoding}, as it says it is ({error})") from None
