@@ -436,6 +436,26 @@ async def test_an_error_of_the_test_is_its_own(server, cassette):
         assert await get(server, "/packed") == {"text": "steam"}
 
 
+async def test_half_a_recording_replaces_no_cassette(server, cassette):
+    """Mode `all` over a block that fails: the old answers stay; where there were none, what was paid for is kept."""
+
+    async def asked(failing: bool) -> None:
+        with recorded(cassette, "all"):
+            await get(server, "/packed")
+            if failing:
+                raise LookupError("of the test")
+            await get(server, "/jobs/1")
+
+    with pytest.raises(LookupError):
+        await asked(failing=True)
+    assert len(json.loads(cassette.read_text())["interactions"]) == 1
+    await asked(failing=False)
+    whole = cassette.read_bytes()
+    with pytest.raises(LookupError):
+        await asked(failing=True)
+    assert cassette.read_bytes() == whole
+
+
 async def test_a_stream_that_outlives_its_recording(server, cassette):
     """It is read and closed as any other; the client goes on."""
     pool = ConnectionPool()

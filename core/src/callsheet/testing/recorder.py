@@ -72,7 +72,7 @@ def recorded(
     """Play the cassette at `path`, or record it: what callsheet's clients, httpx and httpx2 send inside of the block.
 
     `mode`: "none" plays and opens no connection, "new" asks the vendor for what the cassette has not, "all" asks anew for
-    everything; "" takes it from CALLSHEET_RECORD, else "none". `plugin` (its package) is kept with its version in the
+    everything, and replaces the cassette when the block ends well; "" takes it from CALLSHEET_RECORD, else "none". `plugin` (its package) is kept with its version in the
     cassette; `hide` are values that shall not stand there: an account id, a name. A cassette with something older than
     `days` is not played. Equal requests are answered in the order in which they were recorded.
 
@@ -114,11 +114,15 @@ def _played(shelf: Shelf, mode: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         what = f"the recorder needs {error.name}, which is not installed: pip install 'callsheet[testing]'"
         raise ConfigError(what, missing=True) from None
+    whole = False
     try:
         with hushed(), Tape.use(path=str(shelf.path), record_mode=MODES[mode], shelf=shelf), narrowed():
             yield
+        whole = True
     finally:
-        shelf.keep()  # after an error, too: what was asked for was paid for
+        # after an error, too: what was asked for was paid for; but half a recording replaces no whole one
+        if whole or mode != "all" or not shelf.path.exists():
+            shelf.keep()
 
 
 def _known(path: Path, mode: str, redactor: CassetteRedactor, days: int | None, today: date) -> list[Interaction]:
