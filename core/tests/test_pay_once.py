@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from callsheet.artifacts import TextArtifact
+from callsheet.discovery import Discovery
 from callsheet.errors import (
     CallsheetError,
     ConnectionFailedError,
@@ -19,8 +20,13 @@ from callsheet.errors import (
     ProviderError,
     Sent,
 )
-from callsheet.jobs import AbortOutcome, JobResult, RemoteState, RemoteStatus
+from callsheet.handler import HandlerSpec
+from callsheet.jobs import AbortOutcome, JobResult, ProviderRequest, RemoteState, RemoteStatus
+from callsheet.models import Mode
 from callsheet.pay_once import OnUnknown, StillRunningError, UnknownOutcomeError
+from callsheet.plugin_host import PluginHost
+from callsheet.runs import RunRequest
+from callsheet.sheet import CallSheet
 from callsheet.storage import CallState
 
 
@@ -144,6 +150,42 @@ async def test_a_plugin_that_breaks_in_the_middle_leaves_an_unknown_outcome(stud
         with pytest.raises(UnknownOutcomeError):
             await client.call("acme:picture", prompt="lava")
         assert (await only_call(client)).state is CallState.UNKNOWN
+
+
+class BreakingSimulator:
+    """Stands in for everybody, and breaks."""
+
+    def prepare(self, job):
+        """As it stands."""
+        return ProviderRequest(job.ref, job.operation, {"prompt": job.inputs.prompt}, ())
+
+    async def invoke(self, request, context):
+        """Nothing comes of it."""
+        raise KeyError("oops")
+
+
+@pytest.mark.parametrize("sheet", [False, True], ids=["call", "sheet"])
+async def test_a_simulation_that_breaks_sends_nobody_to_the_provider(studio, fakes, sheet):
+    """Nothing was sent, so there is no list of jobs to look at, and nothing that may be paid for; how to go on is said."""
+    spec = HandlerSpec("*", BreakingSimulator, simulates=True)
+    pretend = ("pretend", fakes.PluginOf(spec), fakes.manifest("pretend", top={"simulates": True}))
+    host = PluginHost(Discovery(), extra=[*studio.extra(), pretend])
+    async with await studio.open(host=host) as client:
+        if sheet:
+            text = '[producers.a]\noperation = "image.generate"\nmodels = ["acme:picture"]\nprompt = "x"\n'
+            run = await client.run(CallSheet.load(studio.sheet(text)), RunRequest(mode=Mode.MOCK))
+            run = await client.resume(run.id)
+            told, again = str(run.outcomes["a"].error), f"`callsheet resume {run.id} --on-unknown retry`"
+        else:
+            wish = {"mode": "mock", "prompt": "x", "reuse": True}
+            with pytest.raises(UnknownOutcomeError, match="oops"):
+                await client.call("acme:picture", **wish)
+            with pytest.raises(UnknownOutcomeError) as caught:
+                await client.call("acme:picture", **wish)
+            told, again = str(caught.value), "call again without reuse"
+    assert "acme:picture is simulated, and nobody knows how that ended" in told
+    assert told.endswith(f". No provider was asked and nothing is paid for; once more: {again}")
+    assert studio.acme.sent == []
 
 
 async def test_a_result_that_is_not_as_promised_is_refused(studio):

@@ -327,15 +327,18 @@ class Delivery:
         await self._book.aborted(receipt, outcome)
 
     def _question(self, error: ProviderError | None = None) -> str:
-        doubt = f"nobody knows whether {self._book.ref} accepted the request, so it may be paid for already"
+        run, ref, ask = self._ticket.run, self._book.ref, ""
+        again = f"`callsheet resume {run} --on-unknown retry`" if run else "call again"
+        again += " without reuse" * (self._ticket.reuse and not run)
+        if self._call.bound.simulated:
+            doubt = f"{ref} is simulated, and nobody knows how that ended{f' ({error})' if error else ''}"
+            return f"{self._call.job.id}: {doubt}. No provider was asked and nothing is paid for; once more: {again}"
+        doubt = f"nobody knows whether {ref} accepted the request, so it may be paid for already"
         if isinstance(error, ResultNotStoredError):
             doubt = f"{error}; it may be paid for already"
         elif error is not None:
             doubt = f"{doubt} ({error})"
-        run, ask = self._ticket.run, ""
         if self._call.bound.finds_jobs and self._services.ledger.durable:
             ask = f"`callsheet resume {run or self._book.key[:12]}` asks for it again; "
-        again = f"to send it again: `callsheet resume {run} --on-unknown retry`"
-        if not run:
-            again = f"if it is not there, call again{' without reuse' * self._ticket.reuse}"
+        again = f"{'to send it again:' if run else 'if it is not there,'} {again}"
         return f"{self._call.job.id}: {doubt}. Look at the provider's own list of jobs; {ask}{again}"
