@@ -68,6 +68,20 @@ def test_a_song_has_the_nearest_duration(wish, taken, warnings):
     assert request.units["minute"] == pytest.approx(taken / 60_000, rel=1e-4)
 
 
+@pytest.mark.parametrize("wish", [{"duration": 4}, {}], ids=["beside the attribute", "alone"])
+def test_options_have_the_last_word(wish):
+    """What they say is sent, promised and counted; what is no length is left to the vendor."""
+    effect = prepared(EFFECT, prompt="a rumble", options={"duration_seconds": 12.5}, **wish)
+    assert (effect.body["duration_seconds"], effect.expects[0].duration) == (12.5, 12.5)
+    song = prepared("music_v2", prompt="slow drums", options={"music_length_ms": 90_000}, **wish)
+    assert (song.body["music_length_ms"], song.expects[0].duration) == (90_000, 90.0)
+    assert song.units == {"minute": 1.5}
+    for odd in ("long", True, 0, None):
+        effect = prepared(EFFECT, prompt="a rumble", options={"duration_seconds": odd}, **wish)
+        song = prepared("music_v2", prompt="slow drums", options={"music_length_ms": odd}, **wish)
+        assert (effect.expects[0].duration, song.expects[0].duration, song.units) == (None, None, {})
+
+
 def test_a_song_has_words_and_no_seed():
     """A seed goes with a plan alone, and unwanted styles stand in a plan."""
     request = prepared("music_v2", lyrics="Ash on the window", seed=3, negative_prompt="drums", format="opus")

@@ -63,6 +63,13 @@ class ElevenLabsDraft(Draft):
         kind = str(self.body.get("output_format", "mp3")).partition("_")[0]
         return _TYPES.get(kind, "audio/mpeg")
 
+    def length(self, field: str, of_a_second: float = 1.0) -> float | None:
+        """The seconds that are asked for in the end: an option may have the last word. None for what is no length."""
+        value = self.body.get(field)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            return None
+        return value / of_a_second
+
     def seed(self, value: int | None, most: int) -> None:
         """Raises InvalidRequestError for a seed out of range."""
         if value is not None and not 0 <= value <= most:

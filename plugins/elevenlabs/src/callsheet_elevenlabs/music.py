@@ -23,19 +23,20 @@ class MusicHandler:
         for name, text, most in (("prompt", inputs.prompt, LONGEST_PROMPT), ("lyrics", inputs.lyrics, LONGEST_LYRICS)):
             if len(text or "") > most:
                 raise draft.invalid(f"takes {name} of at most {most:,} characters, not {len(text or ''):,}")
-        if "composition_plan" in job.options:
+        planned = "composition_plan" in job.options
+        if planned:
             # a plan has its own words and lengths, and stands in the prompt's place
             draft.refuse(("prompt", "lyrics", "duration"))
             draft.put("seed", inputs.seed)
-            duration = None
         else:
-            duration = _put_song(draft, inputs)
+            _put_song(draft, inputs)
             if inputs.seed is not None:
                 draft.unsupported("seed", "the vendor takes one with a composition_plan alone")
         # the vendor's own choice differs from model to model
         draft.format(inputs.format, default="mp3_44100_128")
         draft.refuse(("negative_prompt",))
         draft.options()
+        duration = None if planned else draft.length("music_length_ms", 1000)
         units = {} if duration is None else {"minute": duration / 60}
         return draft.request(Expected("blob", draft.media_type(), duration=duration), units=units)
 
@@ -44,11 +45,9 @@ class MusicHandler:
         return await spoken(request, context, "/v1/music", request.body)
 
 
-def _put_song(draft: ElevenLabsDraft, inputs: MusicInputs) -> float | None:
+def _put_song(draft: ElevenLabsDraft, inputs: MusicInputs) -> None:
     draft.put("prompt", inputs.prompt)
     draft.put("lyrics_text", inputs.lyrics, "lyrics")
-    if inputs.duration is None:
-        return None
-    duration = draft.clamped("duration", inputs.duration, SHORTEST, LONGEST)
-    draft.put("music_length_ms", round(duration * 1000), "duration")
-    return duration
+    if inputs.duration is not None:
+        duration = draft.clamped("duration", inputs.duration, SHORTEST, LONGEST)
+        draft.put("music_length_ms", round(duration * 1000), "duration")

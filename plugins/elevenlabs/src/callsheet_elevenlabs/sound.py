@@ -20,14 +20,13 @@ class SoundHandler:
         assert isinstance(inputs, SoundInputs)
         draft = ElevenLabsDraft(job)
         draft.put("text", inputs.prompt)
-        duration = inputs.duration
-        if duration is not None:
-            duration = draft.clamped("duration", duration, SHORTEST, LONGEST)
-            draft.put("duration_seconds", duration, "duration")
+        if inputs.duration is not None:
+            draft.put("duration_seconds", draft.clamped("duration", inputs.duration, SHORTEST, LONGEST), "duration")
         draft.format(inputs.format)
         draft.refuse(("seed",))
         draft.options(("text",))
-        return draft.request(Expected("blob", draft.media_type(), duration=duration), units={"run": 1.0})
+        expected = Expected("blob", draft.media_type(), duration=draft.length("duration_seconds"))
+        return draft.request(expected, units={"run": 1.0})
 
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:
         """The sound, in the blob store."""
