@@ -181,6 +181,17 @@ def test_a_schema_for_the_answer_is_asked_for_in_words():
     assert told(request) == [("emulated", "output_schema")]
 
 
+def test_options_have_the_last_word():
+    """What they say is promised and counted, and a prompt of theirs asks for what the answer is checked by, too."""
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    asked = prepared(GEMINI, output_schema=schema, options={"prompt": "ash"}).body["input"]["prompt"]
+    assert asked.startswith("ash\n\n")
+    assert '"properties"' in asked
+    assert prepared(ELEVEN, text="a" * 100, options={"prompt": "a" * 9}).units == {"character": 9.0}
+    clip = prepared(LITE, duration=5, options={"duration": 10, "resolution": "480p"})
+    assert (clip.expects[0].duration, clip.units["second_480p"]) == (10.0, 10.0)
+
+
 def test_a_model_without_a_row_gets_what_was_asked_for():
     """By the usual names, with a warning that nobody checked it; a version is pinned in the body."""
     request = prepared(

@@ -72,9 +72,9 @@ def prediction_request(job: Job) -> ProviderRequest:
         if asked and each.name not in _ALONE:
             _put(draft, field, each.name, value)
     _shape(draft, mapping)
-    if isinstance(job.inputs, TextInputs):
-        _words(draft, job.inputs, mapping)
     draft.options()
+    if isinstance(job.inputs, TextInputs):
+        _words(draft, job.inputs, mapping)  # after the options: also their prompt asks for what is checked
     apply_rules(draft)
     draft.check()
     expected = _expected(draft, mapping)
@@ -280,7 +280,7 @@ def _units(draft: ReplicateDraft, mapping: Mapping[str, str], expected: Expected
             taken = draft.value(field)
             return {f"second_{each}": seconds * (each == taken) for each in draft.property(field).get("enum", ())}
         case Operation.SPEECH_GENERATE:
-            return {"character": float(len(getattr(draft.job.inputs, "text", None) or ""))}
+            return {"character": float(len(str(draft.value(mapping.get("text", "")) or "")))}
         case Operation.TEXT_GENERATE:
             return {}
     return {"run": 1.0}
