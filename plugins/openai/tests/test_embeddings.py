@@ -29,6 +29,13 @@ def test_texts_become_the_input():
     assert request.warnings == ()
 
 
+def test_no_option_replaces_the_texts():
+    """The answer is read by their number."""
+    request = prepared(MODEL, texts=["a", "b"], options={"input": ["c"]})
+    assert request.body["input"] == ["a", "b"]
+    assert told(request) == [("unsupported", "input")]
+
+
 def test_the_oldest_model_has_one_length():
     """Its row refuses dimensions."""
     request = prepared("text-embedding-ada-002", text="a", dimensions=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from openai_counterpart.stage import file, prepared, stored
+from openai_counterpart.stage import file, prepared, stored, told
 
 from callsheet.errors import CapabilityUnsupportedError, MalformedOutputError, Sent
 from callsheet_openai.testing.media import picture
@@ -20,6 +20,13 @@ def test_a_text_is_sent_as_it_is_and_images_as_parts():
     part = {"type": "image_url", "image_url": {"url": image}}
     assert prepared(MODEL, images=[image]).body == {"model": MODEL, "input": [part]}
     assert prepared(MODEL, text="a", images=[image]).body["input"] == [{"type": "text", "text": "a"}, part]
+
+
+def test_no_option_replaces_what_is_judged():
+    """One verdict is on one text: that of several would be refused when it was made."""
+    request = prepared(MODEL, text="a", options={"input": ["b", "c"]})
+    assert request.body == {"model": MODEL, "input": "a"}
+    assert told(request) == [("unsupported", "input")]
 
 
 @pytest.mark.parametrize(

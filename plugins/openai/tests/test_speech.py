@@ -81,9 +81,10 @@ def test_values_out_of_range_are_refused(wish):
 
 def test_options_have_the_last_word():
     """A custom voice is an object of the vendor's own; how the sound is sent is not the caller's to say."""
-    request = prepared(MODEL, text="a", options={"voice": {"id": "voice_1"}, "stream_format": "sse"})
+    request = prepared(MODEL, text="a", options={"voice": {"id": "voice_1"}, "stream_format": "sse", "input": "abc"})
     assert request.body == {"model": MODEL, "input": "a", "voice": {"id": "voice_1"}}
-    assert told(request) == [("unsupported", "stream_format")]
+    assert told(request) == [("unsupported", "stream_format"), ("unsupported", "input")]
+    assert request.units == {"character": 1.0}
 
 
 @pytest.mark.parametrize("kind", ["mp3", "wav", "flac", "aac", "pcm", "opus"])

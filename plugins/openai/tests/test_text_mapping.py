@@ -166,6 +166,35 @@ def test_schema():
     assert warned(loose) == [("emulated", "output_schema")]
 
 
+@pytest.mark.parametrize("way", ["json_schema", "json_object", "text"])
+@pytest.mark.parametrize(
+    ("wire", "options", "name"),
+    [
+        (C, {"response_format": {"type": "text"}}, "response_format"),
+        (R, {"text": {"format": {"type": "text"}}}, "text.format"),
+    ],
+)
+def test_the_schema_says_the_form(wire, options, name, way):
+    """The answer is checked by it, so an option that asks for another form would be paid for in vain; alone it counts."""
+    data = {"structured": way}
+    request = prepared(wire, options, prompt="Hi", output_schema=POINT, data=data)
+    without = prepared(wire, prompt="Hi", output_schema=POINT, data=data)
+    assert request.body == without.body
+    assert sorted(warned(request)) == sorted([*warned(without), ("unsupported", name)])
+    assert prepared(wire, options, prompt="Hi", data=data).body.items() >= options.items()
+
+
+def test_instructions_of_an_option_keep_what_is_asked_for_in_words():
+    """They stand in the system text's place; the schema that the answer is checked by is still asked for."""
+    data = {"structured": "text"}
+    asked = prepared(
+        R, {"instructions": "Be brief."}, prompt="Hi", system="Be long.", output_schema=POINT, data=data
+    ).body["instructions"]
+    assert asked.startswith("Be brief.\n\n")
+    assert "JSON Schema" in asked
+    assert prepared(R, {"instructions": "Be brief."}, prompt="Hi").body["instructions"] == "Be brief."
+
+
 @pytest.mark.parametrize(("way", "form"), [("json_object", {"type": "json_object"}), ("text", None)])
 def test_schema_in_words(way, form):
     """Without structured output the schema stands in the instructions, and a warning says so."""

@@ -71,6 +71,13 @@ def test_the_wish_decides_the_form_of_the_answer(model, wish, body, expected, wa
     assert told(request) == warnings
 
 
+def test_no_option_replaces_the_sound():
+    """It was looked at before it is sent."""
+    request = prepared("whisper-1", audio=AUDIO, options={"file": "another"})
+    assert request.body["file"] == AUDIO
+    assert told(request) == [("unsupported", "file")]
+
+
 @pytest.mark.parametrize(
     ("wish", "error"),
     [

@@ -81,8 +81,10 @@ def _put_reasoning(draft: TextDraft) -> None:
 
 
 def _put_format(draft: TextDraft, inputs: TextInputs) -> None:
-    form = draft.schema_format(inputs)
-    if form is not None:
+    own, form = draft.take("response_format"), draft.schema_format(inputs)
+    if not draft.form_is_ours("response_format", own, inputs):
+        draft.put("response_format", own)
+    elif form is not None:
         draft.put("response_format", {"type": "json_schema", "json_schema": form})
     elif inputs.output_schema is not None and draft.structured == "json_object":
         draft.put("response_format", {"type": "json_object"})

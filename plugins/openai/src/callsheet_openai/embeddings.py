@@ -49,7 +49,7 @@ class EmbeddingHandler(BatchWire):
         draft.put("input", texts)
         draft.put("dimensions", inputs.dimensions)
         draft.put("encoding_format", "base64")
-        draft.options()
+        draft.options(("input",))
         return draft.request(Expected("json", "application/json"))
 
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:

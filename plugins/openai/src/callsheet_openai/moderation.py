@@ -45,7 +45,7 @@ class ModerationHandler(BatchWire):
             check_attachment(image, ref=draft.ref, media_types=TAKEN, max_bytes=LARGEST_IMAGE)
             parts.append({"type": "image_url", "image_url": {"url": image}})
         draft.put("input", parts if inputs.images else inputs.text)
-        draft.options()
+        draft.options(("input",))
         return draft.request(Expected("json", "application/json"), units={"run": 1.0})
 
     async def invoke(self, request: ProviderRequest, context: JobContext) -> JobResult:

@@ -76,7 +76,7 @@ class ResponsesHandler(BatchWire):
         inputs, draft = text_inputs(job), TextDraft(job)
         draft.refuse(("seed",))
         draft.leave_out(_NOT_HERE, _WHY)
-        draft.put("instructions", draft.instructions(inputs), "system")
+        draft.put("instructions", draft.instructions(inputs, draft.take("instructions")), "system")
         turns = conversation(draft, inputs)
         alone = not inputs.messages and inputs.prompt and len(turns[-1].parts) == 1
         draft.put("input", inputs.prompt if alone else response_items(turns, draft))
@@ -194,6 +194,8 @@ def _put_text(draft: TextDraft, inputs: TextInputs) -> None:
         draft.unsupported("verbosity")
     elif verbosity is not None:
         text["verbosity"] = verbosity
+    if draft.form_is_ours("text.format", text.get("format"), inputs):
+        text.pop("format", None)
     if form is not None:
         text["format"] = {"type": "json_schema", **form}
     elif inputs.output_schema is not None and draft.structured == "json_object":

@@ -65,7 +65,7 @@ class SpeechHandler:
         elif inputs.format:
             draft.put("response_format", wish, "format")
         draft.refuse(("language", "emotion", "seed"))
-        draft.options()
+        draft.options(("input",))
         media_type = FORMATS.get(str(draft.body.get("response_format", "mp3")), "application/octet-stream")
         return draft.request(Expected("blob", media_type), units={"character": float(len(text))})
 

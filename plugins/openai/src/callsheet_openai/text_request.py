@@ -74,9 +74,9 @@ class TextDraft(OpenAIDraft):
         """False for a model that is known not to reason."""
         return "efforts" not in self.data or bool(self.names("efforts"))
 
-    def instructions(self, inputs: TextInputs) -> str | None:
-        """The system text, with the wishes that have no field of their own."""
-        texts = [inputs.system] if inputs.system else []
+    def instructions(self, inputs: TextInputs, own: object = None) -> str | None:
+        """The system text, or `own` in its place, with the wishes that have no field of their own."""
+        texts = [str(own or inputs.system)] if own or inputs.system else []
         if inputs.language:
             texts.append(f"Answer in the language {inputs.language} (a BCP 47 tag).")
             self.emulated("language", "has no field for the language: it is asked for")
@@ -91,6 +91,12 @@ class TextDraft(OpenAIDraft):
     def structured(self) -> str:
         """How the model is made to answer in JSON: `json_schema`, `json_object` or `text`."""
         return str(self.data.get("structured", "json_schema"))
+
+    def form_is_ours(self, name: str, wished: object, inputs: TextInputs) -> bool:
+        """True, with a warning for an option beside it, where `output_schema` says the form: the answer is checked by that."""
+        if inputs.output_schema is not None and wished is not None:
+            self.unsupported(name, "output_schema says what form the answer has")
+        return inputs.output_schema is not None
 
     def schema_format(self, inputs: TextInputs) -> dict[str, Any] | None:
         """`{name, schema, strict}` of the answer's schema; None where nothing is asked for, or not by a schema."""

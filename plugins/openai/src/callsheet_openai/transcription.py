@@ -54,7 +54,7 @@ class TranscriptionHandler:
                 draft.adjusted("language", inputs.language, language)
             draft.put("language", language)
         _put_detail(draft, inputs)
-        draft.options()
+        draft.options(("file",))
         kind = str(draft.body.get("response_format", "json"))
         if kind in _TIMED:
             return draft.request(Expected("json", "application/json"))
