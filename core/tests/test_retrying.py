@@ -101,6 +101,13 @@ def test_a_wait_of_our_own_is_by_chance_below_a_bound_that_doubles(chance, tries
     assert all(wait == min(2.0**number, 7.0) * chance for number, wait in enumerate(waits))
 
 
+def test_no_number_of_tries_is_too_many():
+    """Who allows thousands of attempts waits for the longest time before each of the later ones."""
+    tries = retrying(attempts=5000, seconds=1e9, longest_wait=2.0, chance=1.0)
+    waits = [tries.wait(failure(ErrorKind.OVERLOADED, Sent.REJECTED)) for _ in range(1100)]
+    assert set(waits[10:]) == {2.0}
+
+
 def test_a_wait_beyond_the_longest_is_not_waited():
     """The call fails at once, and says what was asked."""
     error = failure(ErrorKind.RATE_LIMITED, Sent.REJECTED, retry_after=61.0)

@@ -92,5 +92,6 @@ class Retrying:
         """As the provider says, and a little later; else by chance, up to a bound that doubles (full jitter)."""
         if told:
             return spread(told, self.chance())
-        bound: float = 2 * self.policy.first_wait * 2 ** (self.tries - 1)
+        doubled = min(self.tries, 64)  # far over any longest wait, and a float still holds it
+        bound: float = self.policy.first_wait * 2**doubled
         return min(bound, self.policy.longest_wait) * self.chance()
