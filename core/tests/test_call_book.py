@@ -10,10 +10,10 @@ import pytest
 
 from callsheet.artifacts import TextArtifact
 from callsheet.budget import Budget
-from callsheet.errors import BudgetExceededError, ConnectionFailedError, Sent
+from callsheet.errors import BudgetExceededError, ConnectionFailedError, InvalidRequestError, Sent
 from callsheet.jobs import JobResult
 from callsheet.money import Cost
-from callsheet.pay_once import UnknownOutcomeError
+from callsheet.pay_once import StillRunningError, UnknownOutcomeError
 from callsheet.policies import LimitPolicy, MoneyPolicy, Policies, RetryPolicy
 from callsheet.settings import Settings
 
@@ -96,6 +96,20 @@ async def test_what_another_process_works_on_is_no_fresh_take(studio):
         with pytest.raises(ConnectionFailedError):
             await theirs
     assert 0.2 not in studio.acme.slept
+
+
+async def test_what_a_dead_process_left_with_the_provider_is_no_fresh_take(studio):
+    """It stays as it was left, for whoever asks for that very call, in its run."""
+    studio.acme.polls["remote-call"] = [InvalidRequestError("not now", sent=Sent.UNKNOWN)]
+    async with await studio.open() as client:
+        with pytest.raises(StillRunningError):
+            await client.call("acme:job", prompt="lava", reuse=True)
+        (left,) = await client.ledger.open_calls()
+    async with await studio.open() as client, await studio.open() as other:
+        assert (await client.call("acme:job", prompt="lava")).artifacts[0].text == "re: lava #1"
+        assert await client.ledger.open_calls() == [left]
+        assert (await other.call("acme:job", prompt="lava", reuse=True)).artifacts[0].text == "re: lava #0"
+    assert len(studio.acme.sent) == 2
 
 
 async def test_a_guessed_sample_that_may_be_paid_for_is_not_left_for_another(studio):

@@ -74,10 +74,11 @@ class CallBook:
         await self._ask_account()
         return await self.services.ledger.claim(self.key, events=[self.event("job.started")], **self._new())
 
-    async def open(self, budget: Budget | None) -> Claim:
+    async def open(self, budget: Budget | None, *, unsent: bool = False) -> Claim:
         """`claim`, and go on in the same transaction as far as nothing is in the way: to `sending`, if it is all the way.
 
         What was done so is not done again by `reserve`, `admitted` and `sending`. Who sends nothing then has to `step_back`.
+        With `unsent`, what a dead process had sent stays as it left it.
         """
         await self._ask_account()
         bound = self.call.bound
@@ -85,7 +86,7 @@ class CallBook:
         if money is not None or budget is None or bound.simulated:
             self._passage = self.services.admissions.at_once(bound, self.call.request)
         new, (started,) = self.new()
-        opening = Opening(new, started, money)
+        opening = Opening(new, started, money, unsent=unsent)
         if self._passage is not None:
             opening = replace(opening, place=self._passage.place, sending=self.event("job.sending"))
         self._reserved = self._sent = False

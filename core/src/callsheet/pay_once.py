@@ -122,7 +122,7 @@ class Payment(Delivery):
     async def _settle(self) -> Paid:
         while True:
             claim = await self._claim()
-            if self._ticket.guessed and not self._book.attempts and not claim.is_new:
+            if self._guesses and not claim.is_new:
                 raise _SampleTakenError
             match claim.verdict:
                 case "done":
@@ -150,9 +150,13 @@ class Payment(Delivery):
 
     async def _claim(self) -> Claim:
         if self._ticket.seat is None:
-            return await self._book.open(self._ticket.budget)
+            return await self._book.open(self._ticket.budget, unsent=self._guesses)
         self._ticket.park()
         return await self._ticket.seat.claim(self._book)
+
+    @property
+    def _guesses(self) -> bool:
+        return self._ticket.guessed and not self._book.attempts
 
     def _leave_seat(self) -> None:
         if self._ticket.seat is not None:

@@ -27,7 +27,7 @@ class UnrecordedBook(CallBook):
         self._tell("job.started")
         return Claim(self._record(), "claimed")
 
-    async def open(self, budget: Budget | None) -> Claim:  # noqa: ARG002 - nothing is set aside
+    async def open(self, budget: Budget | None, *, unsent: bool = False) -> Claim:  # noqa: ARG002 - nothing is set aside
         """`claim`, and through the gate where nothing is in the way."""
         claim = await self.claim()
         self._passage = passage = self.services.admissions.at_once(self.call.bound, self.call.request)

@@ -124,16 +124,27 @@ class Step:
 
 
 class Claiming:
-    """One claim, and how to take it back when the task that asked for it was cancelled meanwhile."""
+    """One claim, and how to take it back when the task that asked for it was cancelled meanwhile.
+
+    One for an `unsent` call leaves what a dead owner had sent as it is, for whoever asks for that very call.
+    """
 
     def __init__(
-        self, new: NewCall, owner: str, alive: Callable[[str], bool], *, retry_unknown: bool, lost: int | None = None
+        self,
+        new: NewCall,
+        owner: str,
+        alive: Callable[[str], bool],
+        *,
+        retry_unknown: bool,
+        lost: int | None = None,
+        unsent: bool = False,
     ) -> None:
         self._new = new
         self._owner = owner
         self._alive = alive
         self._retry_unknown = retry_unknown
         self._lost = lost
+        self._unsent = unsent
         self._before: tuple[Any, ...] | None = None
         self._old: CallRecord | None = None
         self._epoch = 0
@@ -197,7 +208,8 @@ class Claiming:
             return "claimed" if self._retry_unknown else "unknown"
         if old.owner == self._owner:
             return "mine"
-        return "held" if self._alive(old.owner) else "taken_over"
+        left = not self._alive(old.owner) and (old.state is CallState.CLAIMED or not self._unsent)
+        return "taken_over" if left else "held"
 
     def _fresh(self, state: CallState, epoch: int, created: float, now: float) -> tuple[Any, ...]:
         new = self._new

@@ -19,7 +19,8 @@ __all__ = ["Opened", "Opener", "Opening"]
 class Opening:
     """A claim and, when the call becomes ours, what follows it: `money` set aside, a `place` at the gate, and `sending`.
 
-    None for `money`: there is no budget; for `place`: there is no limit; for `sending`: it cannot leave yet.
+    None for `money`: there is no budget; for `place`: there is no limit; for `sending`: it cannot leave yet. With `unsent`,
+    what a dead owner had sent is not taken over: it is `held`.
     """
 
     new: NewCall
@@ -27,6 +28,7 @@ class Opening:
     money: tuple[Reservation, Bounds] | None = None
     place: Place | None = None
     sending: EventRow | None = None
+    unsent: bool = False
 
 
 class Opened(NamedTuple):
@@ -43,7 +45,8 @@ class Opener:
     def __init__(self, opening: Opening, owner: Owner) -> None:
         self._opening = opening
         self._owner = owner
-        self._claiming = Claiming(opening.new, owner.id, owner.is_alive, retry_unknown=False)
+        alive, unsent = owner.is_alive, opening.unsent
+        self._claiming = Claiming(opening.new, owner.id, alive, retry_unknown=False, unsent=unsent)
         self._slot: Slot | None = None
 
     def carry_out(self, turn: Turn, now: float) -> Opened:
