@@ -442,6 +442,12 @@ ACME_ROWS = (
         "wire": "answer",
         "price": [{"per": "run", "usd": 0.25, "as_of": "2026-11-01", "source": "acme.example/prices"}],
     },
+    {
+        "model": "live-priced",
+        "operation": "text.generate",
+        "wire": "live",
+        "price": [{"per": "run", "usd": 0.25, "as_of": "2026-11-01", "source": "acme.example/prices"}],
+    },
 )
 
 

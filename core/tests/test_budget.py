@@ -287,11 +287,12 @@ def test_the_cost_of_a_failure(sent, simulated, usd):
     assert bool(cost.reason) is (usd is None)
 
 
+@pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize(("sent", "left"), [(Sent.REJECTED, 0), (Sent.FINISHED, 1)])
-async def test_an_attempt_that_may_be_billed_counts_for_the_next_one(studio, sent, left):
+async def test_an_attempt_that_may_be_billed_counts_for_the_next_one(studio, sent, left, durable):
     """Outside of a run, too: of a call that fails and is made again, both are within the bound."""
     studio.acme.script["call"] = [OverloadedError("busy", sent=sent)]
-    async with await studio.open(settings=settings(attempts=2, max_run="0.40")) as client:
+    async with await studio.open(settings=settings(attempts=2, max_run="0.40"), durable=durable) as client:
         if left:
             with pytest.raises(BudgetExceededError):
                 await client.call("acme:priced", prompt="x")
@@ -299,3 +300,28 @@ async def test_an_attempt_that_may_be_billed_counts_for_the_next_one(studio, sen
         bound = Decimal("0.50") if left else None
         assert (await client.call("acme:priced", prompt="x", max_cost=bound)).cost == Cost.exactly("0.25")
     assert len(studio.acme.sent) == 2 + left
+
+
+@pytest.mark.parametrize(("attempts", "fallbacks"), [(2, []), (1, ["acme:priced"])], ids=["again", "fallback"])
+@pytest.mark.parametrize("sent", [Sent.REJECTED, Sent.FINISHED])
+async def test_a_stream_that_may_be_billed_counts_for_what_comes_after_it(studio, sent, attempts, fallbacks):
+    """One that was refused costs nothing, and takes nothing of the bound."""
+    studio.acme.script["call"] = [OverloadedError("busy", sent=sent)]
+    async with await studio.open(settings=settings(attempts=attempts, max_run="0.40")) as client:
+        reading = client.stream("acme:live-priced", prompt="x", fallbacks=fallbacks)
+        if sent is Sent.FINISHED:
+            with pytest.raises(BudgetExceededError):
+                _ = [event async for event in reading]
+        else:
+            assert [event async for event in reading][-1].result.cost == Cost.exactly("0.25")
+    assert len(studio.acme.sent) == (1 if sent is Sent.FINISHED else 2)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_many_calls_outside_of_a_run_share_one_bound(studio, durable):
+    """Whether or not a ledger is kept."""
+    async with await studio.open(settings=settings(max_run="0.40"), durable=durable) as client:
+        first, *others = await client.batch("acme:priced", [{"prompt": prompt} for prompt in "abc"])
+    assert first.cost == Cost.exactly("0.25")
+    assert [type(other) for other in others] == [BudgetExceededError] * 2
+    assert len(studio.acme.sent) == 1

@@ -44,10 +44,9 @@ class Budget:
 
         `patient` waits while others may give back enough. Raises BudgetExceededError: nothing was sent then.
         """
-        asked = self.check(call, key)
+        asked = self.grant(call, key)
         if asked is None:
             return
-        self._grant(key, asked)  # at once: calls outside of a run come together
         while (room := await self._services.ledger.spending.reserve(*self._wanted(key, asked))).bound is not None:
             if not (patient and room.moving):
                 raise self._refuse(call, asked, room)
@@ -82,10 +81,10 @@ class Budget:
         self._granted[key] = asked
         self._held += asked
 
-    def check(self, call: PreparedCall, key: str = "") -> Decimal | None:
-        """The most that a call may cost; None where nobody knows, and it may be made all the same.
+    def grant(self, call: PreparedCall, key: str) -> Decimal | None:
+        """The most that a call may cost, which counts from now on; None where nobody knows, and it may be made all the same.
 
-        Raises BudgetExceededError when the call by itself is above a bound.
+        Raises BudgetExceededError when that is above a bound, whatever the ledger says.
         """
         self._closed(call)
         cost = call.cost
@@ -97,6 +96,7 @@ class Budget:
         room = self._bound_of(cost.high, key)
         if room is not None:
             raise self._refuse(call, cost.high, room)
+        self._grant(key, cost.high)  # at once: calls outside of a run come together
         return cost.high
 
     def _bound_of(self, asked: Decimal, key: str) -> Room | None:

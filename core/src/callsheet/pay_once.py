@@ -179,9 +179,7 @@ class Payment(Delivery):
             with self._trace:
                 return await self._perform(claim, self._context())
         except ProviderError as error:
-            self._ticket.sent = error.sent
-            if self._ticket.budget is not None:
-                self._ticket.budget.failed(self._book.key, error.sent)
+            self._came_to_nothing(error)
             if error.sent is not Sent.UNKNOWN:
                 await self._retry(error)
                 return None
@@ -190,6 +188,11 @@ class Payment(Delivery):
                 raise
             await self._decide(record, error)
             return None
+
+    def _came_to_nothing(self, error: ProviderError) -> None:
+        self._ticket.sent = error.sent
+        if self._ticket.budget is not None:
+            self._ticket.budget.failed(self._book.key, error.sent)
 
     async def _retry(self, error: ProviderError) -> None:
         """Return when it is time for another attempt. Raises the error when there is none."""

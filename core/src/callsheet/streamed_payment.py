@@ -123,6 +123,7 @@ class StreamedPayment(Payment):
 
     async def again(self, error: ProviderError) -> None:
         """Return when the call, whose stream has failed and is on record, may be sent again. Raises the error else."""
+        self._came_to_nothing(error)
         await self._retry(error)
 
     def begun(self) -> bool:

@@ -42,8 +42,8 @@ class UnrecordedBook(CallBook):
         return await self.claim()
 
     async def reserve(self, budget: Budget, *, patient: bool) -> None:  # noqa: ARG002 - nobody else's money is on record
-        """The call by itself must be within the budget."""
-        budget.check(self.call, self.key)
+        """The call must be within the budget, with all others that ask the same one."""
+        budget.grant(self.call, self.key)
 
     async def sending(self) -> None:
         """Only told."""
