@@ -353,3 +353,28 @@ async def test_a_text_that_is_none_does_not_keep_the_call_from_being_recorded(st
         record = await only_call(client)
         assert text_of(await read(client, reuse=True)) == "re: lava #0"
     assert (record.state, record.failure.sent) == (CallState.FAILED, "finished")
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_stream_left_before_anybody_read_it_was_not_sent(studio, durable):
+    """Its place at the gate is free again, and the next call is the same take."""
+    left = []
+
+    class Leaves:
+        @hookimpl
+        def callsheet_invoke(self, call):
+            if not left:
+                left.append(reading.cancel())
+
+    studio.acme.callsheet_invoke = Leaves().callsheet_invoke
+    async with await studio.open(durable=durable) as client:
+        reading = asyncio.create_task(read(client))
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert client.runtime.services.admissions.gate("acme").under_way == 0
+        if durable:
+            record = await only_call(client)
+            assert (record.state, record.failure.sent) == (CallState.FAILED, Sent.NOT_SENT)
+            assert text_of(await read(client)) == "re: lava #0"
+    assert left == [True]
+    assert len(studio.acme.sent) == durable

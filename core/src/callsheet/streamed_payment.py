@@ -103,6 +103,15 @@ class StreamedPayment(Payment):
         text = f"{self._book.plugin}: `stream` of {self._book.ref} is no async generator: what it did is not known"
         raise MalformedOutputError(text, sent=Sent.UNKNOWN, retryable=False, ref=self._book.ref)
 
+    async def _called_off(self, task: asyncio.Future[JobResult | Receipt], context: JobContext) -> None:
+        await super()._called_off(task, context)
+        if self.source is not None:  # opened, and nobody had begun to read: that alone would have sent it
+            self._ticket.aborted, self._ticket.sent = None, Sent.NOT_SENT
+            try:
+                await self._book.failed(JobCancelledError(_LEFT, sent=Sent.NOT_SENT, ref=self._book.ref))
+            finally:
+                await self._close()
+
     async def _succeed(self, result: JobResult) -> JobResult:
         return result if self._reading is not None else await super()._succeed(result)
 
