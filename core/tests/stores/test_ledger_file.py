@@ -13,6 +13,7 @@ from callsheet.storage import CallState
 from callsheet.stores import schema
 from callsheet.stores.ledger import Ledger
 from callsheet.stores.owners import Owner
+from callsheet.stores.spending import Bounds, Reservation
 
 EVENT = [("job.started", "a", {})]
 
@@ -137,6 +138,25 @@ async def test_a_ledger_of_a_newer_version_is_refused(tmp_path, owner):
     db.close()
     with pytest.raises(ConfigError, match=r"newer callsheet.*update"):
         await Ledger.open(path, owner)
+
+
+async def test_a_process_of_the_version_before_goes_on_with_a_ledger_that_was_brought_up_to_date(tmp_path, owner):
+    """Its call keeps its money, and what it was paid for is recorded by its own statements."""
+    path = tmp_path / "ledger.sqlite3"
+    old = sqlite3.connect(path, isolation_level=None)
+    old.executescript("".join(schema._STEPS[:8]) + "PRAGMA user_version = 8")
+    call = "'k', 'sending', 'acme:one', 'text.generate', 'call', '', ?, 1, 'd', '{}', 1.0, 1.0, '', NULL, NULL, NULL"
+    old.execute(f"INSERT OR REPLACE INTO calls VALUES ({call})", (owner.id,))
+    old.execute("INSERT OR REPLACE INTO reservations VALUES ('k', '', 1.0, 40)")
+    async with await Ledger.open(path, owner) as ledger:
+        room = await ledger.spending.reserve(Reservation("new", "", 70), Bounds(None, 100, 0.0))
+        assert (room.bound, room.reserved) == ("day", 40)
+        assert old.execute("DELETE FROM reservations WHERE key = 'k' RETURNING nanos").fetchall() == [(40,)]
+        old.execute("INSERT INTO events (run, at, type, job, body) VALUES ('', 1.0, 'job.succeeded', 'call', '{}')")
+        old.execute("UPDATE calls SET state = 'succeeded', result = '{}' WHERE key = 'k'")
+        room = await ledger.spending.reserve(Reservation("new", "", 70), Bounds(None, 100, 0.0))
+        assert room.bound is None
+    old.close()
 
 
 @pytest.mark.parametrize("content", ["database", "text"])

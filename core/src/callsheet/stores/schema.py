@@ -98,7 +98,8 @@ DROP INDEX attempts_of_run;
 """
 # Each page that a write touches costs as much as all of its rows: so a reservation lies in its call's row, of events outside
 # of runs (which nobody asks for) and of their sums there is none, and none is needed to number what is never deleted.
-# The table of reservations stays: a process of the version before, which has the file open, has to record its results.
+# `reservations` stays for a process of the version before, which may still be at work: it asks the table for each attempt that
+# it records, also for a result that is paid for.
 _PAGES = """
 CREATE TABLE events_9 (
     seq INTEGER PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, type TEXT NOT NULL, job TEXT NOT NULL,
@@ -110,7 +111,6 @@ CREATE INDEX events_of ON events (run, seq);
 ALTER TABLE calls ADD COLUMN reserved INTEGER;
 ALTER TABLE calls ADD COLUMN reserved_at REAL;
 UPDATE calls SET (reserved, reserved_at) = (SELECT nanos, at FROM reservations WHERE reservations.key = calls.key);
-DELETE FROM reservations;
 DROP TRIGGER attempt_spent;
 DELETE FROM spent_by_run WHERE run = '';
 CREATE TRIGGER attempt_spent_by_run AFTER INSERT ON attempts WHEN new.nanos > 0 AND new.run <> '' BEGIN
