@@ -357,3 +357,21 @@ async def test_a_late_job_is_aborted(studio, streamed, events, outcome):
     assert (seen, caught.value.partial) == ([DELTAS[0]], "re: ")
     assert (record.state, record.receipt.job_id) == (state, JOB)
     assert (studio.acme.sent, studio.acme.aborted, studio.acme.closed) == (["call"], [JOB], 1)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [[RECEIPT, asyncio.Event().wait], [RECEIPT, DELTAS[0], asyncio.Event().wait], [RECEIPT, *DELTAS]],
+    ids=["silent", "read", "over"],
+)
+async def test_a_late_job_that_had_finished_is_collected(studio, streamed, events):
+    """It is paid for: its reader gets the rest of it, and no other model is asked."""
+    studio.acme.polls[JOB] = [asyncio.Event().wait] if events[-1] is DELTAS[-1] else []
+    studio.acme.abort_outcome = AbortOutcome.ALREADY_FINISHED
+    policies = Policies(deadlines=DeadlinePolicy(job=0.1), retries={"": RetryPolicy(attempts=1)})
+    async with await streamed(*events, settings=Settings(policies=policies)) as client:
+        seen = await read(client, fallbacks=["acme:text"])
+        record = await only_call(client)
+    assert text_of(seen) == TEXT
+    assert (record.state, record.result.artifacts) == (CallState.SUCCEEDED, (TextArtifact(TEXT),))
+    assert (studio.acme.sent, studio.acme.aborted, studio.acme.closed) == (["call"], [JOB], 1)

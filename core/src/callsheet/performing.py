@@ -82,7 +82,7 @@ class Course:
         self._asked = performance
         self._number = 0
         self._until = performance.until
-        self.warnings = performance.warnings
+        self.warnings, self.restart = performance.warnings, performance.restart
         self.trace = services.telemetry.job(performance.calls[0][0].job)
         seconds = services.policies.deadlines.job
         if seconds is not None:
@@ -177,7 +177,7 @@ class Performer:
             if not scope.expired():
                 raise CallsheetError(f"{turn.call.job.id}: {type(error).__name__}: {error}") from error
             if turn.ticket.aborted is AbortOutcome.ALREADY_FINISHED:
-                return await self._collected(turn)
+                return await self.collected(turn)
             raise overdue(turn) from error
 
     def guards(self, call: PreparedCall) -> bool:
@@ -222,7 +222,7 @@ class Performer:
             raise PluginError(f"{turn.call.job.id}: middleware gave another result than the call")
         return ended[0] if result is ended[0].result else replace(ended[0], result=result, cost=None)
 
-    async def _collected(self, turn: Turn) -> Paid:
+    async def collected(self, turn: Turn) -> Paid:
         """The result of a job that had finished when it was to be stopped: it is paid for."""
         turn.ticket.reuse = True  # what is on record by now, also where no records are kept else
         sample = turn.ticket.sample

@@ -9,7 +9,7 @@ from callsheet.errors import (
     ProviderError,
 )
 from callsheet.flights import Paid
-from callsheet.jobs import CallWarning, JobResult, Receipt
+from callsheet.jobs import AbortOutcome, CallWarning, JobResult, Receipt
 from callsheet.performing import Course, Performance, Performed, Performer, Turn, overdue
 from callsheet.streamed_payment import EMULATED, EVENTS, LateError, StreamedPayment, Timely, text_of
 from callsheet.streams import StreamEvent, StreamFinished, StreamRestarted, TextDelta
@@ -34,8 +34,7 @@ class Streaming:
         self, asked: Callable[[], Awaitable[Performance]], told: Callable[[Performed], JobResult]
     ) -> AsyncGenerator[StreamEvent, None]:
         """The events of one job. What stands between the handler's stream and the reader is this generator alone."""
-        performance = await asked()
-        course, flights = self._performer.course(performance), self._pay_once.flights
+        course, flights = self._performer.course(await asked()), self._pay_once.flights
         with course.trace.spanning():
             turn = course.turn()
             while True:
@@ -68,10 +67,11 @@ class Streaming:
                         paid = await payment.finish(answer, turn, flights, _joined(pieces))
                     break
                 except (ProviderError, LateError) as error:
-                    why = _told(error, turn, _joined(pieces))
-                    if given and not performance.restart:
-                        raise why from why.__cause__
-                    turn = await self._following(course, turn, payment, why)
+                    after = await self._following(course, turn, payment, error, _joined(pieces), given=given)
+                    if isinstance(after, Paid):
+                        paid = after
+                        break
+                    turn = after
                     if given:
                         yield StreamRestarted(turn.call.job.ref)
             text = text_of(paid.result) if payment is None else payment.rest(paid.result, _joined(pieces))
@@ -81,9 +81,24 @@ class Streaming:
             yield StreamFinished(told(course.done(Performed(turn.call, paid, course.warnings))))
 
     async def _following(
-        self, course: Course, turn: Turn, payment: StreamedPayment | None, error: ProviderError
-    ) -> Turn:
-        """What is on after a failure: the same call again, after a wait, or the next one. Raises the error without one."""
+        self,
+        course: Course,
+        turn: Turn,
+        payment: StreamedPayment | None,
+        ended: ProviderError | LateError,
+        text: str,
+        *,
+        given: bool,
+    ) -> Turn | Paid:
+        """What is on after a failure: the same call again, after a wait, or the next one. Raises what is to be told without one.
+
+        A job that had finished when its deadline had it stopped is paid for: then it is its result.
+        """
+        if isinstance(ended, LateError) and turn.ticket.aborted is AbortOutcome.ALREADY_FINISHED:
+            return await self._performer.collected(turn)
+        error = _told(ended, turn, text)
+        if given and not course.restart:
+            raise error from error.__cause__
         if payment is not None and payment.source is not None:
             try:
                 await payment.again(error)
