@@ -49,9 +49,10 @@ async def test_a_call_is_two_writes(studio):
     assert len(studio.acme.sent) == 5
 
 
-async def test_a_tight_limit_is_waited_for(studio):
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_tight_limit_is_waited_for(studio, durable):
     """The second call is claimed, stands in line, and leaves when its slot begins."""
-    async with await studio.open(settings=settings(LimitPolicy(requests=0.001))) as client:
+    async with await studio.open(settings=settings(LimitPolicy(requests=0.001)), durable=durable) as client:
         await client.call("acme:text", prompt="one")
         await client.call("acme:text", prompt="two")
     assert studio.acme.sent == ["call", "call"]
@@ -153,6 +154,27 @@ async def test_a_call_over_its_budget_leaves_the_gate(studio, durable):
                 await client.call("acme:priced", prompt="lava")
         assert under_way(client) == 0
     assert len(studio.acme.sent) == 1
+
+
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_call_that_is_above_a_bound_by_itself_is_never_about_to_leave(studio, durable):
+    """Where another one could, at once."""
+    async with await studio.open(settings=settings(max_run="0.30"), durable=durable) as client:
+        await client.call("acme:priced", prompt="smoke")
+        before = len(studio.acme.events)
+        with pytest.raises(BudgetExceededError):
+            await client.call("acme:priced", prompt="lava", max_cost=Decimal("0.10"))
+        assert under_way(client) == 0
+    assert [event.type for event in studio.acme.events[before:]] == ["job.started", "attempt.failed"]
+
+
+async def test_a_guessed_sample_that_is_taken_takes_nothing_of_a_budget(studio):
+    """The next one fits where one does."""
+    async with await studio.open() as client:
+        await client.call("acme:priced", prompt="lava")
+    async with await studio.open(settings=settings(max_run="0.30")) as client:
+        await client.call("acme:text", prompt="smoke")
+        assert (await client.call("acme:priced", prompt="lava")).artifacts[0].text == "re: lava #1"
 
 
 async def test_what_is_paid_for_already_takes_nothing_of_a_budget(studio):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,9 +12,10 @@ from callsheet.artifacts import TextArtifact
 from callsheet.errors import ProviderTimeoutError
 from callsheet.jobs import JobResult
 from callsheet.pay_once import OnUnknown, UnknownOutcomeError
-from callsheet.policies import DeadlinePolicy, Policies, RetryPolicy
+from callsheet.policies import DeadlinePolicy, LimitPolicy, Policies, RetryPolicy
 from callsheet.settings import Settings
 from callsheet.storage import CallState
+from callsheet.streamed_payment import Timely
 from callsheet.streams import StreamFinished, StreamRestarted, TextDelta
 
 DONE = StreamFinished(JobResult((TextArtifact("lava"),)))
@@ -89,10 +92,51 @@ async def test_a_first_event_that_takes_longer_than_a_request_may(studio):
     assert studio.acme.closed == 1
 
 
-async def test_after_a_part_was_given_away_only_who_asks_for_it_begins_anew(studio):
+@pytest.mark.parametrize("restart", [True, False])
+async def test_after_a_part_was_given_away_only_who_asks_for_it_begins_anew(studio, restart):
     """With `restart`, from the next model."""
     scripted(studio, [TextDelta("la"), never], [TextDelta("lava"), DONE])
-    seen = []
+    seen, asked = [], {"fallbacks": ["acme:live"], "on_unknown": OnUnknown.RETRY}
     async with await studio.open(settings=within(job=0.2)) as client:
-        await read(client, seen, fallbacks=["acme:live"], on_unknown=OnUnknown.RETRY, restart=True)
-    assert [type(event) for event in seen] == [TextDelta, StreamRestarted, TextDelta, StreamFinished]
+        if not restart:
+            with pytest.raises(ProviderTimeoutError):
+                await read(client, seen, **asked)
+        else:
+            await read(client, seen, restart=True, **asked)
+    begun = [TextDelta]
+    assert [type(event) for event in seen] == (
+        [*begun, StreamRestarted, TextDelta, StreamFinished] if restart else begun
+    )
+
+
+async def test_a_stream_that_waits_in_line_until_its_deadline(studio):
+    """Nothing was sent: the gate let nobody pass in time."""
+    studio.acme.sleep = lambda _seconds: never()
+    project = replace(within(job=0.05).policies, limits={"": LimitPolicy(requests=0.001)})
+    async with await studio.open(settings=Settings(policies=project)) as client:
+        await client.call("acme:text", prompt="smoke")
+        async with asyncio.timeout(10):
+            with pytest.raises(ProviderTimeoutError, match="nothing was under way"):
+                await read(client, [])
+    assert studio.acme.sent == ["call"]
+
+
+async def test_later_events_may_take_longer_than_a_request():
+    """Who answers at all may think."""
+
+    async def source():
+        yield TextDelta("la")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        yield TextDelta("va")
+
+    ticket = SimpleNamespace(attempt=60.0)
+    turn = SimpleNamespace(
+        ticket=ticket,
+        until=asyncio.get_running_loop().time() + 60,
+        call=SimpleNamespace(job=SimpleNamespace(ref="acme:live")),
+    )
+    events = Timely(source(), turn)
+    assert await anext(events) == TextDelta("la")
+    ticket.attempt = 0.0
+    assert await anext(events) == TextDelta("va")

@@ -82,6 +82,7 @@ async def test_what_cannot_leave_yet_has_its_money_set_aside(ledger):
     """The wait at the gate comes after it."""
     opened = await ledger.open_call(opening(nanos=40, sending=None))
     assert (opened.reserved, opened.sending) == (True, False)
+    assert await reserved(ledger) == {"k": 40}
     assert await told(ledger) == ["job.started"]
 
 
