@@ -13,6 +13,7 @@ from callsheet.errors import (
     AuthenticationError,
     CallsheetError,
     ConfigError,
+    JobCancelledError,
     JobFailedError,
     JobLostError,
     MalformedOutputError,
@@ -332,7 +333,9 @@ async def test_a_batch_that_ended_as_a_whole_is_not_asked_for_again(studio, answ
     assert studio.acme.collected == []
 
 
-@pytest.mark.parametrize("error", [MalformedOutputError("odd"), AuthenticationError("no"), TypeError("a bug")])
+@pytest.mark.parametrize(
+    "error", [MalformedOutputError("odd"), AuthenticationError("no"), JobCancelledError("over"), TypeError("a bug")]
+)
 @pytest.mark.usefixtures("killed_batch")
 async def test_a_batch_whose_results_cannot_be_had_now_stays(studio, error):
     """They are paid for: the next one collects them."""

@@ -11,6 +11,7 @@ from callsheet.artifacts import TextArtifact
 from callsheet.errors import (
     CallsheetError,
     ConnectionFailedError,
+    JobCancelledError,
     JobFailedError,
     MalformedOutputError,
     OverloadedError,
@@ -49,9 +50,10 @@ async def test_all_calls_leave_in_one_batch(studio):
     assert {record.state for record in known.values()} == {CallState.SUCCEEDED}
 
 
-async def test_results_that_cannot_be_had_now_are_asked_for_again(studio):
+@pytest.mark.parametrize("kind", [MalformedOutputError, JobCancelledError])
+async def test_results_that_cannot_be_had_now_are_asked_for_again(studio, kind):
     """Whatever class the error has: nothing that is paid for counts as failed, or is sent again."""
-    studio.acme.collects = [MalformedOutputError("odd", sent=Sent.FINISHED)]
+    studio.acme.collects = [kind("odd", sent=Sent.FINISHED)]
     async with await studio.open() as client:
         first = await client.batch("acme:batch", THREE)
         known = await records(client)

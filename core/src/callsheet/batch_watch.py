@@ -143,7 +143,9 @@ class _Watch:
             try:
                 await waiter.over(self._receipt)
                 ended = await waiter.patiently(self._receipt, collect)
-            except JobCancelledError:  # stopped there, and nothing of it was done
+            except JobCancelledError as error:  # stopped there, and nothing of it was done
+                if error.sent is not Sent.FINISHED:
+                    raise
                 items[:] = [item for item, _ in self._waiting.values()]
             for item in items:
                 self._answer(item.key, outcome_of(self._bound, self._receipt, ended.get(item.key)))

@@ -103,11 +103,11 @@ async def _answers(
     try:
         await waiter.over(receipt)
         return await waiter.patiently(receipt, lambda: collected(handler, receipt, items, context))
-    except JobCancelledError:  # stopped there, and nothing of it was done
-        return {}
     except ProviderError as error:
         if error.sent is not Sent.FINISHED and error.kind is not ErrorKind.JOB_LOST:
             raise
+        if isinstance(error, JobCancelledError):  # stopped there, and nothing of it was done
+            return {}
         return {item.key: copy(error) for item in items}
 
 
