@@ -113,6 +113,26 @@ async def test_what_a_dead_process_left_with_the_provider_is_no_fresh_take(studi
     assert len(studio.acme.sent) == 2
 
 
+async def test_who_finds_a_sample_taken_by_another_process_looks_again(studio):
+    """Two that look for one at the same moment are takes of their own."""
+    raced = []
+    async with await studio.open() as one, await studio.open() as other:
+        await other.call("acme:text", prompt="lava")
+        fresh = one.runtime.pay_once.fresh
+        take = fresh.take
+
+        async def late(call, count=1):
+            taken = await take(call, count)
+            if not raced:
+                raced.append(await other.call("acme:text", prompt="lava"))
+            return taken
+
+        fresh.take = late
+        result = await one.call("acme:text", prompt="lava")
+    assert (raced[0].artifacts[0].text, result.artifacts[0].text) == ("re: lava #1", "re: lava #2")
+    assert samples(studio) == [0, 1, 2]
+
+
 async def test_a_guessed_sample_that_may_be_paid_for_is_not_left_for_another(studio):
     """In doubt, text is sent once more as the same take, and then it is for the user to say."""
     lost = ConnectionFailedError("reset", sent=Sent.UNKNOWN)

@@ -47,20 +47,21 @@ class PayOnce:
 
         Raises ProviderError as the provider failed, UnknownOutcomeError when the user must decide.
         """
-        if ticket.sample is None and call.key(sample := self.fresh.guess(call)) not in self.flights:
-            ticket.sample, ticket.guessed = sample, True
-            try:
-                return await self._perform(call, ticket)
-            except _SampleTakenError:
-                ticket.sample = None
-            finally:
-                ticket.guessed = False
-        if ticket.sample is None:
-            await self.take_sample(call, ticket)
-        return await self._perform(call, ticket)
+        if ticket.sample is not None:
+            return await self._perform(call, ticket)
+        ticket.sample, ticket.guessed = self.fresh.guess(call), True
+        try:
+            while True:
+                await self.take_sample(call, ticket)
+                try:
+                    return await self._perform(call, ticket)
+                except _SampleTakenError:  # also by another process that looked for one at the same time
+                    ticket.sample = None
+        finally:
+            ticket.guessed = False
 
     async def take_sample(self, call: PreparedCall, ticket: Ticket) -> int:
-        """Give the ticket a sample that nobody has paid for and nobody is about to."""
+        """Give the ticket a sample that nobody has paid for and nobody is about to, unless what it has is not in flight."""
         while ticket.sample is None or call.key(ticket.sample) in self.flights:
             ticket.sample = (await self.fresh.take(call))[0]
         return ticket.sample
