@@ -121,7 +121,7 @@ def test_an_answer_that_is_paid_for_is_not_paid_again(chat):
 
 
 def test_a_process_that_died_while_it_waited_is_put_to_the_user(chat):
-    """Nobody knows whether the question was paid for: it is not sent again unasked."""
+    """Nobody knows how the question ended: it is not sent again unasked."""
     chat("toy:text", said=["hello"])
     path = Path(os.environ["XDG_STATE_HOME"], "callsheet", "ledger.sqlite3")
     with sqlite3.connect(path) as db:
@@ -131,7 +131,7 @@ def test_a_process_that_died_while_it_waited_is_put_to_the_user(chat):
     db.close()
     ended = chat("--continue", said=["/retry"])
     assert (ended.code, ended.out) == (1, "")
-    assert "may be paid for already" in ended.err
+    assert "nobody knows how that ended" in ended.err
     assert "/retry anyway" in ended.err
     assert chat("--continue", said=["/retry anyway"]).out == "text for ['user', 'hello']\n"
 
