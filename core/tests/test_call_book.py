@@ -113,22 +113,29 @@ async def test_what_a_dead_process_left_with_the_provider_is_no_fresh_take(studi
     assert len(studio.acme.sent) == 2
 
 
-async def test_who_finds_a_sample_taken_by_another_process_looks_again(studio):
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_who_finds_a_sample_taken_by_another_process_looks_again(studio, streamed):
     """Two that look for one at the same moment are takes of their own."""
     raced = []
+
+    async def made(client):
+        if not streamed:
+            return await client.call("acme:live", prompt="lava")
+        return [event async for event in client.stream("acme:live", prompt="lava")][-1].result
+
     async with await studio.open() as one, await studio.open() as other:
-        await other.call("acme:text", prompt="lava")
+        await made(other)
         fresh = one.runtime.pay_once.fresh
         take = fresh.take
 
         async def late(call, count=1):
             taken = await take(call, count)
             if not raced:
-                raced.append(await other.call("acme:text", prompt="lava"))
+                raced.append(await made(other))
             return taken
 
         fresh.take = late
-        result = await one.call("acme:text", prompt="lava")
+        result = await made(one)
     assert (raced[0].artifacts[0].text, result.artifacts[0].text) == ("re: lava #1", "re: lava #2")
     assert samples(studio) == [0, 1, 2]
 

@@ -47,55 +47,43 @@ class PayOnce:
 
         Raises ProviderError as the provider failed, UnknownOutcomeError when the user must decide.
         """
+        return (await self.begin(Payment, call, ticket))[1]
+
+    async def begin(self, kind: type[P], call: PreparedCall, ticket: Ticket) -> tuple[P | None, Paid]:
+        """As `perform`, with the payment; None for a twin's. One that is not `landed` has a flight that has to land."""
         if ticket.sample is not None:
-            return await self._perform(call, ticket)
+            return await self._begin(kind, call, ticket.sample, ticket)
         ticket.sample, ticket.guessed = self.fresh.guess(call), True
         try:
             while True:
-                await self.take_sample(call, ticket)
+                while ticket.sample is None or call.key(ticket.sample) in self.flights:
+                    ticket.sample = (await self.fresh.take(call))[0]
                 try:
-                    return await self._perform(call, ticket)
+                    return await self._begin(kind, call, ticket.sample, ticket)
                 except _SampleTakenError:  # also by another process that looked for one at the same time
                     ticket.sample = None
         finally:
             ticket.guessed = False
 
-    async def take_sample(self, call: PreparedCall, ticket: Ticket) -> int:
-        """Give the ticket a sample that nobody has paid for and nobody is about to, unless what it has is not in flight."""
-        while ticket.sample is None or call.key(ticket.sample) in self.flights:
-            ticket.sample = (await self.fresh.take(call))[0]
-        return ticket.sample
-
-    async def twin(self, key: str, ticket: Ticket) -> Paid | None:
-        """How an equal call in flight ended; None when there is none and it is the caller's to do."""
-        paid = await self.flights.twin(key, ticket.wait_for_another)
-        if paid is None:
-            ticket.elsewhere = False
-        return paid
-
-    async def _perform(self, call: PreparedCall, ticket: Ticket) -> Paid:
-        assert ticket.sample is not None
-        key = call.key(ticket.sample)
-        twin = await self.twin(key, ticket)
+    async def _begin(self, kind: type[P], call: PreparedCall, sample: int, ticket: Ticket) -> tuple[P | None, Paid]:
+        key = call.key(sample)
+        twin = await self.flights.twin(key, ticket.wait_for_another)
         if twin is not None:
-            return twin
-        payment = self.payment(Payment, call, ticket.sample, ticket)
+            return None, twin
+        ticket.elsewhere = False
+        payment = self._payment(kind, call, sample, ticket)
         try:
             paid = await payment.settle()
         except BaseException as error:
-            self.failed(call, ticket.sample, error)
+            self.flights.land(key, error)
+            if not isinstance(error, _SampleTakenError):
+                self.fresh.give_back(call, sample)
             raise
-        self.flights.land(key, paid)
-        return paid
+        if payment.landed:
+            self.flights.land(key, paid)
+        return payment, paid
 
-    def failed(self, call: PreparedCall, sample: int, error: BaseException) -> None:
-        """Land the flight of a call that came to nothing."""
-        self.flights.land(call.key(sample), error)
-        if not isinstance(error, _SampleTakenError):
-            self.fresh.give_back(call, sample)
-
-    def payment(self, kind: type[P], call: PreparedCall, sample: int, ticket: Ticket) -> P:
-        """A call of which no twin is in flight, about to be paid for. Its flight has taken off and has to land."""
+    def _payment(self, kind: type[P], call: PreparedCall, sample: int, ticket: Ticket) -> P:
         key = call.key(sample)
         # without a run and a durable ledger, nobody could look at a record
         kept = self._services.ledger.durable or ticket.run or ticket.seat is not None or ticket.reuse
@@ -106,6 +94,11 @@ class PayOnce:
 
 class Payment(Delivery):
     """One call on its way through the ledger's states, with as many attempts as it takes."""
+
+    @property
+    def landed(self) -> bool:
+        """True when `settle` gives the call's end, and nothing of it is still to come."""
+        return True
 
     async def settle(self) -> Paid:
         """Work until the call is paid for, or raise."""

@@ -88,6 +88,11 @@ class StreamedPayment(Payment):
     _text = ""
     _end: asyncio.Task[None] | None = None
 
+    @property
+    def landed(self) -> bool:
+        """False while there are events to come."""
+        return self.source is None
+
     async def _invoke(self, context: JobContext, passage: Passage) -> JobResult | Receipt:
         bound = self._call.bound
         call = InvokeCall(bound.handler, self._call.request, context, bound.simulated, streaming=True)

@@ -114,25 +114,9 @@ class Streaming:
 
     async def _begin(self, turn: Turn) -> tuple[StreamedPayment | None, Paid]:
         """The call on its way, and its end when that is known without a stream."""
-        call, ticket = turn.call, turn.ticket
-        if self._performer.guards(call):
-            paid = await self._performer.paid(turn)
-            return None, _warned(paid, EMULATED)
-        sample = ticket.sample
-        if sample is None:
-            sample = await self._pay_once.take_sample(call, ticket)
-        twin = await self._pay_once.twin(call.key(sample), ticket)
-        if twin is not None:
-            return None, twin
-        payment = self._pay_once.payment(StreamedPayment, call, sample, ticket)
-        try:
-            paid = await payment.settle()
-        except BaseException as error:
-            self._pay_once.failed(call, sample, error)
-            raise
-        if payment.source is None:
-            self._pay_once.flights.land(call.key(sample), paid)
-        return payment, paid
+        if self._performer.guards(turn.call):
+            return None, _warned(await self._performer.paid(turn), EMULATED)
+        return await self._pay_once.begin(StreamedPayment, turn.call, turn.ticket)
 
 
 def _told(error: ProviderError | LateError, turn: Turn, text: str) -> ProviderError:
