@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from callsheet.accounts import account_of, stamped
@@ -86,9 +86,10 @@ class CallBook:
         if money is not None or budget is None or bound.simulated:
             self._passage = self.services.admissions.at_once(bound, self.call.request)
         new, (started,) = self.new()
-        opening = Opening(new, started, money, unsent=unsent)
+        place, leaving = None, None
         if self._passage is not None:
-            opening = replace(opening, place=self._passage.place, sending=self.event("job.sending"))
+            place, leaving = self._passage.place, self.event("job.sending")
+        opening = Opening(new, started, money, place, leaving, unsent)
         self._reserved = self._sent = False
         try:
             opened = await self.services.ledger.open_call(opening)

@@ -47,9 +47,10 @@ _REPLACE = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPDATE = (
-    "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), receipt = coalesce(?, receipt), "
-    "result = coalesce(?, result), failure = coalesce(?, failure) WHERE key = ? AND owner = ? AND epoch = ? AND state "
+    "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), result = coalesce(?, result), "
+    "failure = coalesce(?, failure){} WHERE key = ? AND owner = ? AND epoch = ? AND state "
 )
+_RECEIPT = ", receipt = ?"  # only where there is one: the index `calls_of_job` is made of it
 _RETURNING = " RETURNING run, job, reserved"
 # Which states a step may start from: the check and the step are one statement.
 _ADVANCE: Mapping[CallState, str] = {
@@ -223,14 +224,16 @@ def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable
         raise CallsheetError(f"the call {change.key} cannot succeed without a result")
     if change.state is CallState.SUBMITTED and change.receipt is None:
         raise CallsheetError(f"the call {change.key} cannot be submitted without a receipt")
+    receipt = () if change.receipt is None else (encode_receipt(change.receipt),)
     known = (
         change.request_id,
-        None if change.receipt is None else encode_receipt(change.receipt),
         None if change.result is None else encode_result(_shown(turn, change.result)),
         None if change.failure is None else encode_failure(change.failure),
+        *receipt,
     )
     ours = (change.key, owner, change.epoch)
-    rows = turn.db.execute(_ADVANCE[change.state], (change.state.value, now, *known, *ours)).fetchall()
+    step = _ADVANCE[change.state].format(_RECEIPT if receipt else "")
+    rows = turn.db.execute(step, (change.state.value, now, *known, *ours)).fetchall()
     if not rows:
         state = _owned(turn.db, *ours)[1]
         raise CallsheetError(f"the call {change.key} is {state}: it cannot become {change.state}")

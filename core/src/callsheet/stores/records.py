@@ -87,7 +87,7 @@ def decode_message(text: str) -> Message:
 
 def encode_cost(cost: Cost) -> str:
     """A cost as JSON text."""
-    return _encode(Cost, cost)
+    return _dumps({"low": cost.low, "high": cost.high, "reason": cost.reason})
 
 
 def decode_cost(text: str) -> Cost:
