@@ -110,7 +110,8 @@ ALTER TABLE events_9 RENAME TO events;
 CREATE INDEX events_of ON events (run, seq);
 ALTER TABLE calls ADD COLUMN reserved INTEGER;
 ALTER TABLE calls ADD COLUMN reserved_at REAL;
-UPDATE calls SET (reserved, reserved_at) = (SELECT nanos, at FROM reservations WHERE reservations.key = calls.key);
+UPDATE calls SET (reserved, reserved_at) = (SELECT nanos, at FROM reservations WHERE reservations.key = calls.key)
+    WHERE key IN (SELECT key FROM reservations);
 DROP TRIGGER attempt_spent;
 DELETE FROM spent_by_run WHERE run = '';
 CREATE TRIGGER attempt_spent_by_run AFTER INSERT ON attempts WHEN new.nanos > 0 AND new.run <> '' BEGIN

@@ -1,8 +1,8 @@
 """What was spent, and what is set aside for calls under way: money is whole billionths of a dollar here, rounded up.
 
 A reservation is made before a call is sent, in the call's row, and counts no more when the attempt is there that tells what it
-cost, in one transaction; one whose cost nobody knows keeps the sum that was set aside. Nothing is set aside any more for a call of which nothing was sent when
-its process died; what was sent may be paid for, whoever is alive.
+cost, in one transaction; one whose cost nobody knows keeps the sum that was set aside. Nothing is set aside any more for a call
+of which nothing was sent when its process died; what was sent may be paid for, whoever is alive.
 """
 
 from __future__ import annotations
