@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from decimal import Decimal
 
 from callsheet.errors import BudgetExceededError, Sent
@@ -110,10 +109,7 @@ class Budget:
     def _wanted(self, key: str, asked: Decimal) -> tuple[Reservation, Bounds]:
         run = None if self._policy.max_run is None or not self._run else billionths(self._policy.max_run)
         day = None if self._policy.max_day is None else billionths(self._policy.max_day)
-        since = 0.0
-        if day is not None:
-            today = time.localtime(self._services.clock())
-            since = time.mktime((today.tm_year, today.tm_mon, today.tm_mday, 0, 0, 0, 0, 0, -1))
+        since = 0.0 if day is None else self._services.ledger.spending.day_began(self._services.clock())
         return Reservation(key, self._run, billionths(asked)), Bounds(run, day, since)
 
     def _closed(self, call: PreparedCall) -> None:

@@ -25,7 +25,6 @@ from callsheet.services import Services
 from callsheet.storage import CallRecord, CallState, Failure
 from callsheet.stores.ledger import Change, Claim, EventRow, LostOwnershipError, NewCall, Pick, Step
 from callsheet.stores.openings import Opening
-from callsheet.stores.records import encode_mapping
 
 __all__ = ["CallBook", "cost_of", "price_of", "sent_since", "surely", "to_the_end"]
 
@@ -103,10 +102,7 @@ class CallBook:
 
     def new(self) -> tuple[NewCall, tuple[EventRow, ...]]:
         """What `claim` writes, for several calls that are claimed at once."""
-        given = self._new()
-        return NewCall(**{**given, "request": encode_mapping(given["request"])}, key=self.key), (
-            self.event("job.started"),
-        )
+        return NewCall(self.key, **self._new()), (self.event("job.started"),)
 
     def step(self, state: CallState, event: EventRow, receipt: Receipt) -> Step:
         """A step of this call with its batch."""

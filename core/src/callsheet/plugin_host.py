@@ -10,7 +10,7 @@ from functools import cache, cached_property, partial
 from importlib import import_module
 from inspect import isroutine
 from io import TextIOBase
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from callsheet.discovery import Discovery, FoundPlugin
 from callsheet.errors import MalformedOutputError, PluginError, Sent
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import click
     import pluggy
 
-    from callsheet.handler import HandlerSpec
+    from callsheet.handler import HandlerSpec, Invokes
     from callsheet.hookspecs import AbortCall, HandlerStart, InvokeCall
     from callsheet.jobs import AbortOutcome, JobResult, Receipt
     from callsheet.middleware import Middleware
@@ -327,7 +327,7 @@ class _Aside(TextIOBase):
 @cache
 def _core_hooks() -> Any:
     """The core's own implementations, which come last: they call the handler."""
-    from callsheet.handler import AbortsRemoteJobs, Invokes, RemoteJobs, Streams
+    from callsheet.handler import AbortsRemoteJobs, RemoteJobs, Streams
     from callsheet.hookspecs import hookimpl
     from callsheet.jobs import AbortOutcome
 
@@ -341,8 +341,8 @@ def _core_hooks() -> Any:
                 return None  # nobody wants to perform it instead: `PluginHost.stream` reads the handler's events
             if hasattr(call.handler, "submit") and isinstance(call.handler, RemoteJobs):  # `isinstance` alone is slow
                 return call.handler.submit(call.request, call.context)
-            if isinstance(call.handler, Invokes):
-                return call.handler.invoke(call.request, call.context)
+            if hasattr(call.handler, "invoke"):
+                return cast("Invokes", call.handler).invoke(call.request, call.context)
             raise PluginError(f"{_kind(call.handler)} for {call.request.ref} has neither invoke nor submit")
 
         @hookimpl(trylast=True)

@@ -268,10 +268,23 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return dict([self._item(str(k), v) for k, v in value.items()])
+            return self.mapping(value)
         if isinstance(value, (list, tuple)):
             return [self.value(v) for v in value]
         return value
+
+    def mapping(self, value: Mapping[str, object]) -> dict[str, object]:
+        """As `value`, of an object."""
+        clean, names = self._clean, self._open
+        shown: dict[str, object] = {}
+        for key, each in value.items():  # most is known to be clean: that is seen here, without a call for each
+            kind = type(each)
+            if (kind in _PLAIN and key in clean) or (kind is str and key in names and each in clean):
+                shown[key] = each
+            else:
+                name, masked = self._item(str(key), each)
+                shown[name] = masked
+        return shown
 
     def _item(self, key: str, value: object) -> tuple[str, object]:
         if type(value) in _PLAIN:

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +47,7 @@ def library_log(redactor: Redactor) -> BoundLogger:
     import structlog
 
     def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        shown = redactor.value({key: _printable(value) for key, value in event.items()})
-        assert isinstance(shown, dict)
-        return shown
+        return redactor.mapping({key: _printable(value) for key, value in event.items()})
 
     logger = logging.getLogger("callsheet")
     if not logger.handlers:
@@ -150,6 +148,11 @@ class Services:
         return self._transfers[origin]
 
     @cached_property
+    def _workspace(self) -> Callable[[str], Path]:
+        """A plugin's folder: the path is made once, and not for each call."""
+        return cache((self.state / "plugins").joinpath)
+
+    @cached_property
     def _transfers(self) -> dict[str, GuardedTransfer]:
         return {}
 
@@ -182,7 +185,7 @@ class Services:
             http=transfer.endpoint,
             transfer=transfer,
             log=self.log.bind(job=job.id, ref=str(job.ref), attempt=attempt),
-            workspace=self.state / "plugins" / bound.plugin,
+            workspace=self._workspace(bound.plugin),
             clock=self.clock,
             accepted=accepted,
             store=self.keeper.keep,

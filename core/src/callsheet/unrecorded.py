@@ -122,9 +122,7 @@ class UnrecordedBook(CallBook):
             self._publish(*self.event(name, **body))
 
     def _publish(self, name: str, job: str, body: Mapping[str, object]) -> None:
-        shown = self.services.redactor.value(body)
-        assert isinstance(shown, dict)
-        event = Event(0, self.run, self.services.clock(), name, job, shown)
+        event = Event(0, self.run, self.services.clock(), name, job, self.services.redactor.mapping(body))
         self.services.host.job_event(event, self.services.complain)
 
     def _record(self) -> CallRecord:

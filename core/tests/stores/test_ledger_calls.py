@@ -290,7 +290,7 @@ async def test_a_ledger_outside_of_its_owners_folder_is_refused(tmp_path, owner)
 
 def new(key):
     """A call to be claimed with others."""
-    return NewCall(key, "acme:batch", "text.generate", f"b[{key}]", "r", "d" * 64, "{}"), ()
+    return NewCall(key, "acme:batch", "text.generate", f"b[{key}]", "r", "d" * 64, {}), ()
 
 
 async def test_many_calls_are_claimed_in_one_transaction(ledger, rival):

@@ -21,7 +21,7 @@ def opening(key="k", nanos=None, seconds=None, sending=SENDING) -> Opening:
     """To be told apart by their keys; `nanos` of 100 are asked for, `seconds` of a limit."""
     money = None if nanos is None else (Reservation(key, "", nanos), Bounds(None, 100, 0.0))
     place = None if seconds is None else Place("acme", seconds, 0.0)
-    return Opening(NewCall(key, "acme:one", "text.generate", "call", "run", "d", "{}"), STARTED, money, place, sending)
+    return Opening(NewCall(key, "acme:one", "text.generate", "call", "run", "d", {}), STARTED, money, place, sending)
 
 
 async def reserved(ledger) -> dict[str, int]:

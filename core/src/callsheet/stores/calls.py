@@ -22,6 +22,7 @@ from callsheet.stores.records import (
     decode_result,
     encode_cost,
     encode_failure,
+    encode_mapping,
     encode_receipt,
     encode_result,
 )
@@ -46,21 +47,25 @@ _REPLACE = (
     "created, updated, request_id, receipt, result, failure, reserved, reserved_at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_UPDATE = (
-    "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), result = coalesce(?, result), "
-    "failure = coalesce(?, failure){} WHERE key = ? AND owner = ? AND epoch = ? AND state "
-)
-_RECEIPT = ", receipt = ?"  # only where there is one: the index `calls_of_job` is made of it
-_RETURNING = " RETURNING run, job, reserved"
 # Which states a step may start from: the check and the step are one statement.
-_ADVANCE: Mapping[CallState, str] = {
-    CallState.CLAIMED: _UPDATE + "IN ()" + _RETURNING,
-    CallState.SENDING: _UPDATE + "= 'claimed'" + _RETURNING,
-    CallState.ACCEPTED: _UPDATE + "= 'sending'" + _RETURNING,
-    CallState.SUBMITTED: _UPDATE + "IN ('sending', 'accepted')" + _RETURNING,
-    CallState.SUCCEEDED: _UPDATE + "IN ('sending', 'accepted', 'submitted')" + _RETURNING,
-    CallState.FAILED: _UPDATE + "IN ('claimed', 'sending', 'accepted', 'submitted')" + _RETURNING,
-    CallState.UNKNOWN: _UPDATE + "IN ('sending', 'accepted', 'submitted')" + _RETURNING,
+_BEFORE: Mapping[CallState, str] = {
+    CallState.CLAIMED: "IN ()",
+    CallState.SENDING: "= 'claimed'",
+    CallState.ACCEPTED: "= 'sending'",
+    CallState.SUBMITTED: "IN ('sending', 'accepted')",
+    CallState.SUCCEEDED: "IN ('sending', 'accepted', 'submitted')",
+    CallState.FAILED: "IN ('claimed', 'sending', 'accepted', 'submitted')",
+    CallState.UNKNOWN: "IN ('sending', 'accepted', 'submitted')",
+}
+# A receipt is written only where there is one: the index `calls_of_job` is made of it.
+_ADVANCE: Mapping[tuple[CallState, bool], str] = {
+    (state, receipt): (
+        "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), result = coalesce(?, result), "  # noqa: S608 - constants
+        f"failure = coalesce(?, failure){', receipt = ?' * receipt} "
+        f"WHERE key = ? AND owner = ? AND epoch = ? AND state {before} RETURNING run, job, reserved"
+    )
+    for state, before in _BEFORE.items()
+    for receipt in (False, True)
 }
 
 
@@ -90,7 +95,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """What a claim says of the call; `request` is its JSON text."""
+    """What a claim says of the call; `request` is JSON data without secrets."""
 
     key: str
     ref: str
@@ -98,7 +103,7 @@ class NewCall:
     job: str
     run: str
     request_digest: str
-    request: str
+    request: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +175,8 @@ class Claiming:
         if verdict == "claimed":
             state = CallState.SENDING if leaving else CallState.CLAIMED
             epoch = _last_epoch(turn.db, self._new.key) if old is None else old.epoch
-            fresh = self._fresh(state, epoch + 1, now if old is None else old.created, now)
-            turn.db.execute(_REPLACE, (*fresh, reserved, now))
-            record = _record(fresh)
+            record = self._fresh(state, epoch + 1, now if old is None else old.created, now)
+            turn.db.execute(_REPLACE, (*_columns(record), reserved, now))
         elif verdict == "taken_over" and old is not None and row is not None:
             # State, receipt and request stay: they say what the dead owner had done.
             changes = (self._owner, old.epoch + 1, self._new.run, self._new.job, now, old.key)
@@ -212,10 +216,10 @@ class Claiming:
         left = not self._alive(old.owner) and (old.state is CallState.CLAIMED or not self._unsent)
         return "taken_over" if left else "held"
 
-    def _fresh(self, state: CallState, epoch: int, created: float, now: float) -> tuple[Any, ...]:
+    def _fresh(self, state: CallState, epoch: int, created: float, now: float) -> CallRecord:
         new = self._new
-        head = (new.key, state.value, new.ref, new.operation, new.job, new.run, self._owner, epoch)
-        return (*head, new.request_digest, new.request, created, now, "", None, None, None)
+        head = (new.key, state, new.ref, new.operation, new.job, new.run, self._owner, epoch)
+        return CallRecord(*head, new.request_digest, new.request, created, now)
 
 
 def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable[EventRow]) -> None:
@@ -232,8 +236,7 @@ def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable
         *receipt,
     )
     ours = (change.key, owner, change.epoch)
-    step = _ADVANCE[change.state].format(_RECEIPT if receipt else "")
-    rows = turn.db.execute(step, (change.state.value, now, *known, *ours)).fetchall()
+    rows = turn.db.execute(_ADVANCE[change.state, bool(receipt)], (change.state.value, now, *known, *ours)).fetchall()
     if not rows:
         state = _owned(turn.db, *ours)[1]
         raise CallsheetError(f"the call {change.key} is {state}: it cannot become {change.state}")
@@ -359,6 +362,13 @@ def _add_attempt(turn: Turn, change: Change, attempt: Attempt, of: tuple[str, st
             set_aside if nanos is None else nanos,
         ),
     )
+
+
+def _columns(new: CallRecord) -> tuple[Any, ...]:
+    """The row of a call that has just begun, as far as `_record` reads it."""
+    head = (new.key, new.state.value, new.ref, new.operation, new.job, new.run, new.owner, new.epoch)
+    request = encode_mapping(new.request)
+    return (*head, new.request_digest, request, new.created, new.updated, "", None, None, None)
 
 
 def _record(row: tuple[Any, ...]) -> CallRecord:

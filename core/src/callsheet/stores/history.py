@@ -35,13 +35,13 @@ def add_events(turn: Turn, run: str, now: float, events: Iterable[EventRow]) -> 
     """Append events to a run; those outside of one (`run` is "") are told and not kept."""
     added = []
     for kind, job, body in events:
+        if not run:
+            added.append(Event(0, run, now, kind, job, turn.redactor.mapping(body)))
+            continue
         shown, text = turn.masked(body)
-        seq = 0
-        if run:
-            values = (run, now, kind, job, text)
-            cursor = turn.db.execute("INSERT INTO events (run, at, type, job, body) VALUES (?, ?, ?, ?, ?)", values)
-            seq = int(cursor.lastrowid or 0)
-        added.append(Event(seq, run, now, kind, job, shown))
+        values = (run, now, kind, job, text)
+        cursor = turn.db.execute("INSERT INTO events (run, at, type, job, body) VALUES (?, ?, ?, ?, ?)", values)
+        added.append(Event(int(cursor.lastrowid or 0), run, now, kind, job, shown))
     turn.events.extend(added)
     return added
 

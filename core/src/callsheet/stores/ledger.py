@@ -23,7 +23,6 @@ from callsheet.stores.history import EventRow, Pick
 from callsheet.stores.latencies import Latencies
 from callsheet.stores.openings import Opened, Opener, Opening
 from callsheet.stores.owners import Owner
-from callsheet.stores.records import encode_mapping
 from callsheet.stores.spending import Spending
 from callsheet.stores.track_records import TrackRecords
 from callsheet.stores.uploads import UploadRows
@@ -118,7 +117,7 @@ class Ledger:
         events: Iterable[EventRow] = (),
     ) -> Claim:
         """Ask to work on a call; see `Claim` for the verdicts. The events are written when the row becomes ours."""
-        new = NewCall(key, ref, operation, job, run, request_digest, encode_mapping(request))
+        new = NewCall(key, ref, operation, job, run, request_digest, request)
         return await self._claim(new, events, retry_unknown=False)
 
     async def reclaim(
@@ -138,7 +137,7 @@ class Ledger:
 
         So is one that succeeded at epoch `lost`, because the files of that result are not there any more.
         """
-        new = NewCall(key, ref, operation, job, run, request_digest, encode_mapping(request))
+        new = NewCall(key, ref, operation, job, run, request_digest, request)
         return await self._claim(new, events, retry_unknown=True, lost=lost)
 
     async def _claim(

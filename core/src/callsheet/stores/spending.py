@@ -8,6 +8,7 @@ of which nothing was sent when its process died; what was sent may be paid for, 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -77,6 +78,16 @@ class Spending:
         self._writer = writer
         self._owner = owner
         self._clock = clock
+        self._day = (0.0, 0.0)
+
+    def day_began(self, now: float) -> float:
+        """When the day of this moment began, by the local time; both in seconds since the epoch."""
+        begin, end = self._day
+        if not begin <= now < end:  # what `mktime` takes is more than a budget's other questions together
+            year, month, day = time.localtime(now)[:3]
+            begin, end = (time.mktime((year, month, day + more, 0, 0, 0, 0, 0, -1)) for more in (0, 1))
+            self._day = (begin, end)
+        return begin
 
     async def reserve(self, wanted: Reservation, bounds: Bounds) -> Room:
         """Set a sum aside, unless it exceeds a bound with what was spent and what others have set aside."""

@@ -38,8 +38,7 @@ class Turn:
         text = encode_mapping(mapping)
         if self.redactor.text(text) == text:  # one look at the whole is cheaper than one at each text in it
             return mapping, text
-        clean = self.redactor.value(decode_mapping(text))
-        assert isinstance(clean, dict)
+        clean = self.redactor.mapping(decode_mapping(text))
         return clean, encode_mapping(clean)
 
 
