@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from callsheet.errors import CallsheetError
 from callsheet.secrets import Redactor
 from callsheet.storage import Event
+from callsheet.stores.loop_calls import LoopCalls
 from callsheet.stores.records import decode_mapping, encode_mapping
 from callsheet.stores.schema import close_database, explain, open_database
 
@@ -73,6 +74,7 @@ class Writer:
         self._publish = publish
         self._redactor = redactor
         self._loop = asyncio.get_running_loop()
+        self._calls = None if path is None else LoopCalls(self._loop)
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._closing = False
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -131,19 +133,27 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
+        assert self._calls is not None
+        try:
+            self._serve_all(self._calls)
+        finally:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
+                self._loop.call_soon_threadsafe(self._calls.close)
+
+    def _serve_all(self, calls: LoopCalls) -> None:
         try:
             db = open_database(self._path, self._busy_timeout)
         except BaseException as error:  # noqa: BLE001 - handed over to the task that opens the ledger
-            self._call(_settle, self._ready, None, error)
+            calls.ask(_settle, self._ready, None, error)
             return
-        self._call(_settle, self._ready, None, None)
+        calls.ask(_settle, self._ready, None, None)
         try:
-            while self._serve(db):
+            while self._serve(db, calls):
                 pass
         finally:
             close_database(db)
 
-    def _serve(self, db: sqlite3.Connection) -> bool:
+    def _serve(self, db: sqlite3.Connection, calls: LoopCalls) -> bool:
         batch: list[_Task] = []
         entry = self._queue.get()
         while entry is not None:
@@ -153,7 +163,7 @@ class Writer:
             entry = self._queue.get()
         if batch:
             events = self._execute(db, batch)
-            self._call(self._answer, batch, events)
+            calls.ask(self._answer, batch, events)
         return entry is not None
 
     def _execute(self, db: sqlite3.Connection, batch: list[_Task]) -> list[Event]:
@@ -200,10 +210,6 @@ class Writer:
         found = explain(error, self.name, self._busy_timeout)
         found.__cause__ = error
         return found
-
-    def _call(self, function: Callable[..., None], *values: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
-            self._loop.call_soon_threadsafe(function, *values)
 
 
 def _all_succeed(turn: Turn, batch: list[_Task]) -> bool:
