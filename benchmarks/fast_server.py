@@ -39,7 +39,7 @@ def _response_events() -> bytes:
     where = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "logprobs": []}
     deltas = [{"type": "response.output_text.delta", "delta": f" word{n:04d}", **where} for n in range(CHUNKS)]
     text = "".join(str(each["delta"]) for each in deltas)
-    events = [{"type": "response.created", "response": _response("in_progress")}, *deltas]
+    events: list[dict[str, object]] = [{"type": "response.created", "response": _response("in_progress")}, *deltas]
     events += [{"type": "response.completed", "response": _response("completed", text)}]
     numbered = [{**event, "sequence_number": n} for n, event in enumerate(events)]
     return b"".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in numbered)

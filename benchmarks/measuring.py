@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,15 +52,18 @@ def child(command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Pat
     """Run a command to its end. Raises RuntimeError when it fails."""
     # Where bytecode may not be written, every import is compiled anew and comes out twice too slow.
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "COLUMNS")}
-    with subprocess.Popen(
-        command, env={**clean, **(env or {})}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as complaints,  # a pipe would be full before it is read
+        subprocess.Popen(
+            command, env={**clean, **(env or {})}, cwd=cwd, stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as process,
+    ):
         assert process.stdout is not None
-        assert process.stderr is not None
         output = process.stdout.read()
-        complaint = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        complaints.seek(0)
+        complaint = complaints.read()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {complaint[-2000:]}")
     return Spent(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+import time
 from contextlib import closing
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -83,6 +85,23 @@ async def _sums_hold(owner, ends, since):
         assert (await reserve(ledger, "new", 1, day=0, since=since)).spent == spent
         of_run = sum(nanos for number, (_, nanos) in enumerate(ends) if number % 2)
         assert (await reserve(ledger, "new", 1, run="r1", most=0)).spent == of_run
+
+
+@pytest.mark.parametrize("zone", ["UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "NST3:30NDT,M3.2.0,M11.1.0", "XXX-13"])
+async def test_a_day_begins_at_midnight_where_the_project_is(ledger, monkeypatch, zone):
+    """Also when clocks are changed, when it is asked late, or again after the clock was set back."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for begin in ("2026-03-07", "2026-03-28", "2026-10-24", "2026-12-30", "2026-03-28"):
+            for hours in range(0, 24 * 5, 5):
+                now = datetime.fromisoformat(begin).replace(tzinfo=UTC).timestamp() + hours * 3600 + 1
+                midnight = ledger.spending.day_began(now)
+                assert midnight <= now
+                assert time.localtime(midnight)[:6] == (*time.localtime(now)[:3], 0, 0, 0), now
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_a_run_and_a_day_are_counted_apart(ledger):
