@@ -275,11 +275,12 @@ class Redactor:
 
     def mapping(self, value: Mapping[str, object]) -> dict[str, object]:
         """As `value`, of an object."""
-        clean, names = self._clean, self._open
         shown: dict[str, object] = {}
         for key, each in value.items():  # most is known to be clean: that is seen here, without a call for each
             kind = type(each)
-            if (kind in _PLAIN and key in clean) or (kind is str and key in names and each in clean):
+            plain = kind in _PLAIN and key in self._clean
+            text = kind is str and key in self._open and each in self._clean
+            if type(key) is str and (plain or text):
                 shown[key] = each
             else:
                 name, masked = self._item(str(key), each)

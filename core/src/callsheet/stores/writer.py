@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -74,11 +73,10 @@ class Writer:
         self._publish = publish
         self._redactor = redactor
         self._loop = asyncio.get_running_loop()
-        self._calls = None if path is None else LoopCalls(self._loop)
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._closing = False
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._thread = Thread(target=self._work, name="callsheet-ledger", daemon=True)
+        self._thread: Thread | None = None
         self._memory: sqlite3.Connection | None = None
         self._synchronous = True
 
@@ -91,7 +89,7 @@ class Writer:
         if path is None:
             writer._memory = open_database(None, busy_timeout)
             return writer
-        writer._thread.start()
+        writer._begin()
         try:
             await writer._ready
         except asyncio.CancelledError:
@@ -130,15 +128,26 @@ class Writer:
             return
         if first:
             self._queue.put(None)
+        assert self._thread is not None
         await asyncio.to_thread(self._thread.join)
 
-    def _work(self) -> None:
-        assert self._calls is not None
+    def _begin(self) -> None:
         try:
-            self._serve_all(self._calls)
+            calls = LoopCalls(self._loop)
+        except OSError as error:
+            raise CallsheetError(f"the ledger {self.name} cannot be opened: {error.strerror or error}") from error
+        self._thread = Thread(target=self._work, args=(calls,), name="callsheet-ledger", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            calls.close()
+            raise
+
+    def _work(self, calls: LoopCalls) -> None:
+        try:
+            self._serve_all(calls)
         finally:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
-                self._loop.call_soon_threadsafe(self._calls.close)
+            calls.end()
 
     def _serve_all(self, calls: LoopCalls) -> None:
         try:
