@@ -25,6 +25,8 @@ __all__ = ["TABLE"]
 _NO_STREAM = "no handler has `stream`"
 MOST_CUTS = 12
 """At how many places a stream is cut."""
+TURNS = 20
+"""Of the event loop, in which a handler reads what has arrived."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ async def _left(call: LiveCall) -> AsyncIterator[str]:
 
     reader = asyncio.ensure_future(read())
     await call.server.until(lambda: call.server.holding > 0 or reader.done(), SECONDS)
+    for _ in range(TURNS):  # what was sent is there; it is read
+        await asyncio.sleep(0)
     reader.cancel()
     await asyncio.wait([reader], timeout=CLOSING)
     if not reader.cancelled():

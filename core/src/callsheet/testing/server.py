@@ -227,10 +227,10 @@ class LoopbackServer:
         reply = replace(reply, headers={**self.usual_headers(), **reply.headers})
         if not fault.stall:
             return await send_reply(writer, reply, fault)
-        self.holding += 1
+        if fault.cuts:
+            await send_reply(writer, reply, fault)
+        self.holding += 1  # who sees it may rely on what was sent before
         try:
-            if fault.cuts:
-                await send_reply(writer, reply, fault)
             await reader.read()  # until the client hangs up
         finally:
             self.holding -= 1
