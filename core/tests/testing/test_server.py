@@ -240,18 +240,13 @@ async def test_connections_and_held_requests_are_counted(server):
     """A stalled request is held until its client hangs up."""
     server.fail(Fault(events=1, stall=True))
     async with httpx2.AsyncClient(trust_env=False) as client, client.stream("GET", f"{server.origin}/words") as reply:
-        assert [line async for line in _first(reply.aiter_lines())] == ["event: word"]
+        lines = reply.aiter_lines()
+        assert await anext(lines) == "event: word"
         await server.until(lambda: server.holding == 1)  # counted once its part is sent: its reader may be earlier
         assert server.open_connections == 1
     await server.until(lambda: not server.holding and not server.open_connections)
     with pytest.raises(TimeoutError):
         await server.until(lambda: len(server.journal) > 1, 0.01)
-
-
-async def _first(lines):
-    async for line in lines:
-        yield line
-        return
 
 
 def test_a_client_that_waits_is_let_go_at_the_end():

@@ -155,8 +155,8 @@ async def _leaving(streaming: _Streaming, sample: bytes) -> list[str]:
     vendor = streaming.stage.vendor
     asked = asyncio.ensure_future(vendor.until(lambda: vendor.holding > 0, SECONDS))
     await asyncio.wait([first, asked], timeout=SECONDS, return_when=asyncio.FIRST_COMPLETED)
-    if body:
-        await asyncio.wait([first], timeout=CLOSING)
+    if body:  # its event is there before the vendor counts the request as held
+        await asyncio.wait([first, asked], timeout=CLOSING)
     for task in (first, asked):
         task.cancel()
     await asyncio.gather(first, asked, return_exceptions=True)
