@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
 from callsheet.artifacts import TextArtifact
-from callsheet.errors import CallsheetError, ConnectionFailedError, Sent
+from callsheet.errors import CallsheetError, ConnectionFailedError, JobCancelledError, Sent
+from callsheet.jobs import AbortOutcome
 from callsheet.pay_once import OnUnknown, StillRunningError, UnknownOutcomeError
 from callsheet.plugin import JobResult, RemoteState, RemoteStatus
 from callsheet.storage import CallState
@@ -235,3 +237,61 @@ async def test_a_submit_that_never_answers_is_given_up(studio, model, left):
         assert [call.state for call in await records(client)] == left
     assert ("attempt.lost", "unknown") in told
     assert studio.acme.aborted == []
+
+
+def refuse_receipts(client, monkeypatch):
+    """The ledger takes everything but that a job was submitted."""
+    real = client.ledger.advance
+
+    async def advance(key, epoch, state, **more):
+        if state is CallState.SUBMITTED:
+            raise CallsheetError("the disk is full")
+        return await real(key, epoch, state, **more)
+
+    monkeypatch.setattr(client.ledger, "advance", advance)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "told"),
+    [
+        (AbortOutcome.STOPPED, JobCancelledError, "the provider stopped it"),
+        (AbortOutcome.ALREADY_FINISHED, UnknownOutcomeError, "answered already_finished. Look at"),
+        (ConnectionFailedError("down"), UnknownOutcomeError, "answered unknown. Look at"),
+    ],
+)
+async def test_a_job_that_cannot_be_put_on_record_is_stopped(studio, monkeypatch, outcome, error, told):
+    """Nobody could come back to it: it must not go on, and its id is named."""
+    studio.acme.abort_outcome = outcome
+    async with await studio.open() as client:
+        refuse_receipts(client, monkeypatch)
+        with pytest.raises(error) as caught:
+            await client.call("acme:job", prompt="lava")
+        left = [] if error is JobCancelledError else [CallState.SENDING]
+        assert [call.state for call in await records(client)] == left
+    wanted = f"acme:job accepted the job remote-call, which could not be put on record (the disk is full): .*{told}"
+    assert re.search(wanted.replace("(", r"\(").replace(")", r"\)"), str(caught.value))
+    assert studio.acme.slept == [0.5, 2.0, 8.0]
+    assert (studio.acme.sent, studio.acme.aborted, studio.acme.polled) == (["call"], ["remote-call"], [])
+
+
+async def test_a_job_that_is_off_the_record_is_stopped_although_two_want_it(studio, monkeypatch):
+    """Neither of them could poll it."""
+    async with await studio.open() as client:
+        refuse_receipts(client, monkeypatch)
+        tasks = [asyncio.create_task(client.call("acme:job", prompt="lava", reuse=True)) for _ in range(2)]
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in ended] == [JobCancelledError, JobCancelledError]
+    assert (studio.acme.sent, studio.acme.aborted, studio.acme.polled) == (["call"], ["remote-call"], [])
+
+
+async def test_what_cannot_be_put_on_record_is_stopped_at_once_when_it_is_cancelled(studio, monkeypatch):
+    """No second try comes before the provider hears of it."""
+    monkeypatch.setattr("callsheet.delivery.LAST_WORD_SECONDS", 30.0)
+    async with await studio.open() as client:
+        refuse_receipts(client, monkeypatch)
+        task, answered = await sent_off(studio, client, "acme:job")
+        task.cancel()
+        answered.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (studio.acme.slept, studio.acme.aborted) == ([], ["remote-call"])

@@ -10,7 +10,9 @@ import pytest
 
 from callsheet.artifacts import TextArtifact
 from callsheet.errors import (
+    CallsheetError,
     ConnectionFailedError,
+    JobCancelledError,
     JobFailedError,
     MalformedOutputError,
     OverloadedError,
@@ -375,3 +377,21 @@ async def test_a_late_job_that_had_finished_is_collected(studio, streamed, event
     assert text_of(seen) == TEXT
     assert (record.state, record.result.artifacts) == (CallState.SUCCEEDED, (TextArtifact(TEXT),))
     assert (studio.acme.sent, studio.acme.aborted, studio.acme.closed) == (["call"], [JOB], 1)
+
+
+async def test_a_streamed_job_that_cannot_be_put_on_record_is_stopped(studio, streamed, monkeypatch):
+    """It is neither read on nor polled, and the reader hears why."""
+    async with await streamed(RECEIPT, *DELTAS) as client:
+        real = client.ledger.advance
+
+        async def advance(key, epoch, state, **more):
+            if state is CallState.SUBMITTED:
+                raise CallsheetError("the disk is full")
+            return await real(key, epoch, state, **more)
+
+        monkeypatch.setattr(client.ledger, "advance", advance)
+        with pytest.raises(JobCancelledError, match="remote-call, which could not be put on record"):
+            await read(client)
+        assert (await only_call(client)).state is CallState.FAILED
+    assert (studio.acme.aborted, studio.acme.polled, studio.acme.closed) == ([JOB], [], 1)
+    assert studio.acme.sent == ["call"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from callsheet.accounts import account_of, stamped
@@ -147,11 +148,12 @@ class CallBook:
         """The book of a job that nobody waits for any longer, and that may go on: this one."""
         return self
 
-    async def submitted(self, receipt: Receipt) -> None:
-        """The provider works on it; from here on it is polled and never sent again."""
+    async def submitted(self, receipt: Receipt, *, patient: bool = True) -> None:
+        """The provider works on it; from here on it is polled and never sent again. `patient` tries again to write that."""
         event = self.event("job.submitted", job_id=receipt.job_id)
         whole = await stamped(self.services, self.call.bound, receipt)
-        await self._surely(lambda: self._advance(CallState.SUBMITTED, event, receipt=whole))
+        write = partial(self._advance, CallState.SUBMITTED, event, receipt=whole)
+        await (self._surely(write) if patient else write())
 
     async def succeeded(self, result: JobResult, cost: Cost) -> None:
         """The result is durable before anybody uses it."""

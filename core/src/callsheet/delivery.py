@@ -21,6 +21,7 @@ from callsheet.errors import (
     CallsheetError,
     ConfigError,
     ErrorKind,
+    JobCancelledError,
     PluginError,
     ProviderError,
     Sent,
@@ -34,7 +35,7 @@ from callsheet.money import Cost
 from callsheet.result_check import check_result
 from callsheet.services import Services
 from callsheet.storage import CallState
-from callsheet.stores.ledger import Claim
+from callsheet.stores.ledger import Claim, LostOwnershipError
 from callsheet.telemetry import Trace
 from callsheet.tickets import OnUnknown, StillRunningError, Ticket, UnknownOutcomeError
 from callsheet.waiting import RemoteWaiter
@@ -168,7 +169,8 @@ class Delivery:
             with suppress(ProviderError):  # recorded, as a result that is not as promised
                 await self._succeed(answer)
         elif answer is not None:
-            await self._book.submitted(answer)
+            with suppress(CallsheetError):  # it is stopped at once, on record or not
+                await self._book.submitted(answer, patient=False)
             await self._abort(answer, context)
         elif isinstance(error, ProviderError) and error.sent is not Sent.UNKNOWN:
             await self._book.failed(error)
@@ -191,9 +193,27 @@ class Delivery:
         except asyncio.CancelledError:
             await to_the_end(self._abort(receipt, context))  # a write once begun is carried out
             raise
+        except LostOwnershipError:
+            raise
+        except CallsheetError as error:
+            if is_batch(receipt):  # on record since before it was sent
+                raise
+            raise await to_the_end(self._off_record(receipt, context, error)) from error
         if problem:
             raise PluginError(f"{self._book.plugin}: {problem}", plugin=self._book.plugin)
         return await self._await_remote(receipt, context)
+
+    async def _off_record(self, receipt: Receipt, context: JobContext, why: CallsheetError) -> ProviderError:
+        """Stop a job to which nobody could come back, as its receipt cannot be written; what is to be said of it."""
+        outcome = await abort_remote(self._services, self._call.bound, receipt, context)
+        self._ticket.aborted, self._ticket.job_id = outcome, receipt.job_id
+        with suppress(CallsheetError):  # nor can this be written, perhaps
+            await self._book.aborted(receipt, outcome)
+        text = f"{self._book.ref} accepted the job {receipt.job_id}, which could not be put on record ({why})"
+        if outcome is AbortOutcome.STOPPED:
+            return JobCancelledError(f"{text}: the provider stopped it", sent=Sent.FINISHED, ref=self._book.ref)
+        told = f"the provider was told to stop it and answered {outcome.value}"
+        return UnknownOutcomeError(f"{text}: {told}. Look at the provider's own list of jobs", ref=self._book.ref)
 
     def _receipt_problem(self, receipt: Receipt, key: str) -> str:
         if not receipt.job_id or receipt.key != key:

@@ -135,6 +135,10 @@ class StreamedPayment(Payment):
             self._aborted = True
             await super()._abort(receipt, context)
 
+    async def _off_record(self, receipt: Receipt, context: JobContext, why: CallsheetError) -> ProviderError:
+        self._receipt = None  # there is nothing to come back to
+        return await super()._off_record(receipt, context, why)
+
     async def again(self, error: ProviderError) -> None:
         """Return when the call, whose stream has failed and is on record, may be sent again. Raises the error else."""
         self._came_to_nothing(error)

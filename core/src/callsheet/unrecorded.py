@@ -53,7 +53,7 @@ class UnrecordedBook(CallBook):
         """Only told."""
         self._tell("job.accepted", request_id=request_id)
 
-    async def submitted(self, receipt: Receipt) -> None:
+    async def submitted(self, receipt: Receipt, *, patient: bool = True) -> None:  # noqa: ARG002 - as the recorded one
         """Only told."""
         self._tell("job.submitted", job_id=receipt.job_id)
 
