@@ -13,6 +13,7 @@ from callsheet.discovery import Discovery
 from callsheet.errors import (
     BudgetExceededError,
     CallsheetError,
+    ConfigError,
     ConnectionFailedError,
     ContentRejectedError,
     JobFailedError,
@@ -163,6 +164,29 @@ async def test_fallbacks_share_the_bound_of_all_calls(studio):
     assert isinstance(results[2], JobResult)
     assert [isinstance(each, BudgetExceededError) for each in results].count(True) == 1
     assert len(studio.acme.sent) == 1
+
+
+async def test_a_batch_has_a_bound_of_its_own(studio):
+    """It is for all calls together, in place of the configured one; what nobody knows the price of is refused."""
+    policies = replace(studio.policies, money=MoneyPolicy(max_run=Decimal("0.10")))
+    async with await studio.open(settings=Settings(policies=policies)) as client:
+        results = await client.batch("acme:batch-priced", THREE, max_cost=Decimal("0.30"))
+        (unknown,) = await client.batch("acme:batch", THREE[:1], max_cost=Decimal(5))
+    assert [type(each) for each in results] == [JobResult, JobResult, BudgetExceededError]
+    assert "of the $0.30 for these calls $0.00 is spent and $0.25 reserved" in str(results[2])
+    assert isinstance(unknown, BudgetExceededError)
+    assert [len(keys) for keys in studio.acme.batches] == [2]
+
+
+async def test_a_strict_batch_sends_nothing_that_is_not_as_wished(studio):
+    """No batch of the provider's, or a fallback that cannot take a call: before anything is sent."""
+    async with await studio.open() as client:
+        with pytest.raises(ConfigError, match=r"^strict: .*batch"):
+            await client.batch("acme:text", THREE, strict=True)
+        with pytest.raises(CallsheetError, match="picture"):
+            await client.batch("acme:batch", THREE, strict=True, fallbacks=["acme:picture"])
+        assert studio.acme.sent == []
+        assert len(await client.batch("acme:batch", THREE, strict=True, fallbacks=["acme:other"])) == 3
 
 
 class TestReuse:

@@ -120,7 +120,8 @@ class Budget:
 
     def _refuse(self, call: PreparedCall, asked: Decimal, room: Room) -> BudgetExceededError:
         most = self._policy.max_run if room.bound == "run" else self._policy.max_day
-        of = "this project today" if room.bound == "day" else "this run" if self._run else "a call outside of a run"
+        whole = "this run" if self._run else "these calls" if self._many else "a call outside of a run"
+        of = whole if room.bound == "run" else "this project today"
         assert most is not None
         spent, reserved = (Cost.exactly(Decimal(nanos).scaleb(-9)) for nanos in (room.spent, room.reserved))
         self._refused = call.job.id

@@ -13,6 +13,7 @@ from callsheet.errors import CallsheetError
 from callsheet.jobs import CallWarning
 from callsheet.pay_once import OnUnknown, PayOnce, Ticket
 from callsheet.performing import Performance, Performed, Performer
+from callsheet.policies import MoneyPolicy
 from callsheet.preparation import Prepared, PreparedCall, Samples
 from callsheet.services import Services
 
@@ -26,14 +27,16 @@ async def perform_many(
     reuse: bool,
     on_unknown: OnUnknown,
     concurrency: int,
+    money: MoneyPolicy | None = None,
 ) -> list[Performed | CallsheetError]:
     """Each job's result, or the error that it ended with, in order; equal calls are samples of their own.
 
-    Fallbacks are asked by themselves, like calls that no batch takes: `concurrency` of all of them at a time.
+    Fallbacks are asked by themselves, like calls that no batch takes: `concurrency` of all of them at a time. `money` bounds
+    what they cost together; the project's own policy where it is None.
     """
     slots = asyncio.Semaphore(concurrency)
     seats = _seats(performer.services, [job.calls[0] for job in jobs])
-    budget = Budget.of(performer.services, performer.services.policies.money, many=True)
+    budget = Budget.of(performer.services, money or performer.services.policies.money, many=True)
 
     async def perform(number: int, samples: Sequence[int | None]) -> Performed | CallsheetError:
         job, seat = jobs[number], seats.get(number)

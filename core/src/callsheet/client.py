@@ -294,24 +294,26 @@ class Client:
         options: Mapping[str, object] | None = None,
         reuse: bool = False,
         on_unknown: OnUnknown = OnUnknown.DEFAULT,
+        strict: bool = False,
         fallbacks: Sequence[str | ModelRef] = (),
+        max_cost: Decimal | None = None,
     ) -> list[JobResult | CallsheetError]:
         """Many calls to one model, each given by its attributes, in a batch: later, for less, and paid for once.
 
         Gives each call's result or error, in order. A provider without batches is called some calls at a time, with a
-        warning in each result; so are `fallbacks`, each for the calls that surely failed, as in `call`. After a crash the
-        same batch with `reuse=True` goes on where it was. Raises ConfigError for a wrong attribute or model before anything
-        is sent.
+        warning in each result; so are `fallbacks`, each for the calls that surely failed, as in `call`. `max_cost` is for
+        all of them together. After a crash the same batch with `reuse=True` goes on where it was. Raises ConfigError for a
+        wrong attribute or model before anything is sent.
         """
         bound = await self._bind(ref, operation, Mode(mode))
         jobs = [await self._job(bound, attributes, options or {}) for attributes in calls]
         named = (replace(job, id=f"call[{number}]", index=number) for number, job in enumerate(jobs))
-        firsts = [self._call(bound, job, batch=True) for job in named]
+        firsts = [self._call(bound, job, strict=strict, batch=True) for job in named]
         others: _Models = [(other, {}) for other in fallbacks]
-        prepared = [await self._chain(first, others, Mode(mode)) for first in firsts]
-        concurrency = self.runtime.settings.concurrency
-        performer = self.runtime.performer
-        ended = await perform_many(performer, prepared, reuse=reuse, on_unknown=on_unknown, concurrency=concurrency)
+        prepared = [await self._chain(first, others, Mode(mode), strict=strict) for first in firsts]
+        settings, perform = self.runtime.settings, partial(perform_many, self.runtime.performer, prepared)
+        many, money = settings.concurrency, settings.bounded(max_cost)
+        ended = await perform(reuse=reuse, on_unknown=on_unknown, concurrency=many, money=money)
         return [self._told(end) if isinstance(end, Performed) else end for end in ended]
 
     async def collect(self, receipt: Receipt, mode: str | Mode = Mode.LIVE) -> JobResult:
