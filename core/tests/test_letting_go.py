@@ -295,3 +295,57 @@ async def test_what_cannot_be_put_on_record_is_stopped_at_once_when_it_is_cancel
         with pytest.raises(asyncio.CancelledError):
             await task
     assert (studio.acme.slept, studio.acme.aborted) == ([], ["remote-call"])
+
+
+@pytest.mark.parametrize("polling", [True, False])
+async def test_a_cancellation_comes_through_when_its_end_cannot_be_written(studio, monkeypatch, polling):
+    """The provider has heard of it; a next claim asks for the job, where it is on record."""
+    waiting = asyncio.Event()
+
+    async def look():
+        waiting.set()
+        await asyncio.Event().wait()
+
+    studio.acme.polls["remote-call"] = [look]
+    async with await studio.open() as client:
+        real = client.ledger.advance
+
+        async def advance(key, epoch, state, **more):
+            if state is CallState.SUBMITTED and not polling:
+                await look()
+            if state is CallState.FAILED:
+                raise CallsheetError("the disk is full")
+            return await real(key, epoch, state, **more)
+
+        monkeypatch.setattr(client.ledger, "advance", advance)
+        task = asyncio.create_task(client.call("acme:job", prompt="lava"))
+        await waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        left = CallState.SUBMITTED if polling else CallState.SENDING
+        assert [call.state for call in await records(client)] == [left]
+    assert studio.acme.aborted == ["remote-call"]
+
+
+async def test_a_job_off_the_record_is_stopped_although_that_is_cancelled(studio, monkeypatch):
+    """The provider is told again, as nobody knows whether it has heard."""
+    begun, told = asyncio.Event(), []
+
+    async def stop(_services, _bound, receipt, _context):
+        told.append(receipt.job_id)
+        if len(told) == 1:
+            begun.set()
+            await asyncio.Event().wait()
+        return AbortOutcome.STOPPED
+
+    monkeypatch.setattr("callsheet.delivery.abort_remote", stop)
+    async with await studio.open() as client:
+        refuse_receipts(client, monkeypatch)
+        task = asyncio.create_task(client.call("acme:job", prompt="lava"))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await records(client) == []
+    assert told == ["remote-call", "remote-call"]

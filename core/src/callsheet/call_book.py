@@ -235,14 +235,14 @@ class CallBook:
         )
 
     async def aborted(self, receipt: Receipt, outcome: AbortOutcome | None) -> None:
-        """What became of a remote job that was to be stopped: None when somebody else waits for it."""
+        """What became of a remote job that was to be stopped: None when somebody else waits for it. Raises nothing."""
         about: dict[str, object] = {"job_id": receipt.job_id}
         name = "job.left"
         if outcome is not None:
             name, about = "job.aborted", {"outcome": outcome.value, **about, **self.when()}
         event = self.event(name, **about)
         # not stopped: it stays `submitted`, and a resume polls it
-        await (self.stopped(event) if outcome is AbortOutcome.STOPPED else self.told(event))
+        await self._perhaps(self.stopped(event) if outcome is AbortOutcome.STOPPED else self.told(event))
 
     async def since(self, record: CallRecord) -> float:
         """How far back a lost job may lie."""

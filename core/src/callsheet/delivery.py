@@ -169,8 +169,12 @@ class Delivery:
             with suppress(ProviderError):  # recorded, as a result that is not as promised
                 await self._succeed(answer)
         elif answer is not None:
-            with suppress(CallsheetError):  # it is stopped at once, on record or not
+            try:
                 await self._book.submitted(answer, patient=False)
+            except LostOwnershipError:
+                raise
+            except CallsheetError as failure:  # it is stopped at once, on record or not
+                self._services.log.warning("ledger.failed", job=self._call.job.id, error=str(failure))
             await self._abort(answer, context)
         elif isinstance(error, ProviderError) and error.sent is not Sent.UNKNOWN:
             await self._book.failed(error)
@@ -189,26 +193,29 @@ class Delivery:
     async def _submitted(self, receipt: Receipt, context: JobContext, key: str = "") -> JobResult:
         problem = self._receipt_problem(receipt, key or self._book.key)
         try:
-            await self._book.submitted(receipt)
+            await self._on_record(receipt, context)
         except asyncio.CancelledError:
             await to_the_end(self._abort(receipt, context))  # a write once begun is carried out
             raise
+        if problem:
+            raise PluginError(f"{self._book.plugin}: {problem}", plugin=self._book.plugin)
+        return await self._await_remote(receipt, context)
+
+    async def _on_record(self, receipt: Receipt, context: JobContext) -> None:
+        try:
+            await self._book.submitted(receipt)
         except LostOwnershipError:
             raise
         except CallsheetError as error:
             if is_batch(receipt):  # on record since before it was sent
                 raise
-            raise await to_the_end(self._off_record(receipt, context, error)) from error
-        if problem:
-            raise PluginError(f"{self._book.plugin}: {problem}", plugin=self._book.plugin)
-        return await self._await_remote(receipt, context)
+            raise await self._off_record(receipt, context, error) from error
 
     async def _off_record(self, receipt: Receipt, context: JobContext, why: CallsheetError) -> ProviderError:
         """Stop a job to which nobody could come back, as its receipt cannot be written; what is to be said of it."""
         outcome = await abort_remote(self._services, self._call.bound, receipt, context)
         self._ticket.aborted, self._ticket.job_id = outcome, receipt.job_id
-        with suppress(CallsheetError):  # nor can this be written, perhaps
-            await self._book.aborted(receipt, outcome)
+        await self._book.aborted(receipt, outcome)
         text = f"{self._book.ref} accepted the job {receipt.job_id}, which could not be put on record ({why})"
         if outcome is AbortOutcome.STOPPED:
             return JobCancelledError(f"{text}: the provider stopped it", sent=Sent.FINISHED, ref=self._book.ref)
