@@ -209,6 +209,9 @@ class Acme:
     scripted is answered with a text that repeats the prompt.
     """
 
+    soon = 60.0
+    """Seconds of a deadline that is to be missed."""
+
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.polled: list[str] = []
@@ -249,6 +252,17 @@ class Acme:
     async def sleep(self, seconds: float) -> None:
         """Instead of waiting."""
         self.slept.append(seconds)
+
+    def leap(self) -> None:
+        """Let a deadline that is `soon` pass at this very moment, on however slow a machine: the event loop's clock leaps."""
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        loop.time = lambda: time() + self.soon  # type: ignore[method-assign]
+
+    async def never(self, *_: object) -> None:
+        """What does not come before a deadline that is `soon`."""
+        self.leap()
+        await asyncio.Event().wait()
 
     async def answer(self, request: ProviderRequest, context: JobContext) -> Any:
         """The next scripted outcome of this job."""

@@ -28,8 +28,6 @@ from callsheet.settings import Settings
 from callsheet.sheet import CallSheet
 from callsheet.storage import CallState
 
-SOON = 0.3
-"""Seconds of a deadline that is to be missed; what misses it never ends by itself."""
 ONE = """
 [producers.a]
 operation = "text.generate"
@@ -60,13 +58,9 @@ def within(studio, **deadlines):
 @pytest.fixture
 def hurried(studio, monkeypatch):
     """The project where the first of two models has no time, and the last one has all of it."""
-    monkeypatch.setattr("callsheet.performing.share", lambda now, _until, left: now + (SOON if left > 1 else 600.0))
+    soon = studio.acme.soon
+    monkeypatch.setattr("callsheet.performing.share", lambda now, _until, left: now + (soon if left > 1 else 600.0))
     return within(studio, job=1200.0)
-
-
-async def never(*_args):
-    """No answer ever."""
-    await asyncio.Event().wait()
 
 
 async def records(client):
@@ -298,7 +292,7 @@ class TestDeadlines:
 
     async def test_a_remote_job_is_stopped_before_the_next_model_is_asked(self, hurried):
         """The abandoned job costs nothing more, and its end is on record."""
-        hurried.acme.polls["remote-call"] = [never]
+        hurried.acme.polls["remote-call"] = [hurried.acme.never]
         order = []
 
         async def answer(request, context):
@@ -316,8 +310,8 @@ class TestDeadlines:
 
     async def test_without_a_fallback_it_is_a_time_out(self, studio):
         """`finished`: the provider says that it is over."""
-        studio.acme.polls["remote-call"] = [never]
-        async with await within(studio, job=SOON).open() as client:
+        studio.acme.polls["remote-call"] = [studio.acme.never]
+        async with await within(studio, job=studio.acme.soon).open() as client:
             with pytest.raises(ProviderTimeoutError, match="not done before its deadline") as caught:
                 await client.call("acme:job", prompt="lava")
         assert caught.value.sent is Sent.FINISHED
@@ -326,7 +320,7 @@ class TestDeadlines:
     @pytest.mark.parametrize("durable", [True, False])
     async def test_a_job_that_had_finished_is_collected(self, hurried, durable):
         """It is paid for: no other model is asked, and nothing is sent again."""
-        hurried.acme.polls["remote-call"] = [never]
+        hurried.acme.polls["remote-call"] = [hurried.acme.never]
         hurried.acme.abort_outcome = AbortOutcome.ALREADY_FINISHED
         async with await hurried.open(durable=durable) as client:
             result = await client.call("acme:job", prompt="lava", fallbacks=["acme:other"])
@@ -336,9 +330,9 @@ class TestDeadlines:
     @pytest.mark.parametrize("outcome", [AbortOutcome.CLIENT_SIDE_ONLY, AbortOutcome.UNKNOWN])
     async def test_a_job_that_nobody_could_stop_is_pending(self, studio, outcome):
         """It is asked for again by whoever comes next."""
-        studio.acme.polls["remote-call"] = [never]
+        studio.acme.polls["remote-call"] = [studio.acme.never]
         studio.acme.abort_outcome = outcome
-        async with await within(studio, job=SOON).open() as client:
+        async with await within(studio, job=studio.acme.soon).open() as client:
             with pytest.raises(StillRunningError, match="callsheet resume remote-call"):
                 await client.call("acme:job", prompt="lava", reuse=True, on_unknown=OnUnknown.FAIL)
             assert [record.state for record in (await records(client)).values()] == [CallState.SUBMITTED]
@@ -348,11 +342,11 @@ class TestDeadlines:
 
     async def test_who_accepts_two_payments_falls_back_from_it(self, hurried):
         """The default for text; the job's receipt stays on record."""
-        hurried.acme.polls["remote-call"] = [never]
+        hurried.acme.polls["remote-call"] = [hurried.acme.never]
         hurried.acme.abort_outcome = AbortOutcome.CLIENT_SIDE_ONLY
         async with await hurried.open() as client:
             result = await client.call("acme:job", prompt="lava", fallbacks=["acme:other"])
-            hurried.acme.polls["remote-call"] = [never]
+            hurried.acme.polls["remote-call"] = [hurried.acme.never]
             asked = {"fallbacks": ["acme:other"], "on_unknown": OnUnknown.FAIL}
             with pytest.raises(StillRunningError):
                 await client.call("acme:job", prompt="lava", **asked)
@@ -371,7 +365,9 @@ class TestDeadlines:
         studio.acme.script["call"] = [answer]
         asked = {"prompt": "lava", "reuse": True, "fallbacks": ["acme:other"]}
         asked["on_unknown"] = OnUnknown.RETRY if insists else OnUnknown.FAIL
-        async with await studio.open() as theirs, await within(studio, job=SOON).open() as ours:
+        theirs = await studio.open()
+        studio.acme.sleep = studio.acme.never
+        async with theirs, await within(studio, job=2 * studio.acme.soon).open() as ours:
             first = asyncio.create_task(theirs.call("acme:text", prompt="lava", reuse=True))
             while not studio.acme.sent:
                 await asyncio.sleep(0)
@@ -386,8 +382,8 @@ class TestDeadlines:
 
     async def test_a_request_without_an_answer_is_in_doubt(self, studio):
         """A picture is not asked for elsewhere while it may be paid for."""
-        studio.acme.script["call"] = [never]
-        async with await within(studio, job=SOON).open() as client:
+        studio.acme.script["call"] = [studio.acme.never]
+        async with await within(studio, job=studio.acme.soon).open() as client:
             with pytest.raises(UnknownOutcomeError, match="nobody knows whether it was accepted"):
                 await client.call("acme:picture", prompt="lava", fallbacks=["acme:picture"])
             assert [record.state for record in (await records(client)).values()] == [CallState.UNKNOWN]
@@ -395,8 +391,8 @@ class TestDeadlines:
 
     async def test_an_attempt_has_a_deadline_of_its_own(self, studio):
         """Text without an answer is asked for once more."""
-        studio.acme.script["call"] = [never]
-        async with await within(studio, attempt=SOON).open() as client:
+        studio.acme.script["call"] = [studio.acme.never]
+        async with await within(studio, attempt=studio.acme.soon).open() as client:
             result = await client.call("acme:text", prompt="lava")
             (record,) = (await records(client)).values()
             first = (await client.ledger.attempts(record.key))[0]
@@ -410,6 +406,7 @@ class TestDeadlines:
         free = asyncio.Event()
 
         async def stubborn(_request, _context):
+            studio.acme.leap()
             while not free.is_set():
                 try:
                     await free.wait()
@@ -418,7 +415,7 @@ class TestDeadlines:
             return JobResult((TextArtifact("late"),))
 
         studio.acme.script["call"] = [stubborn]
-        async with await within(studio, job=SOON).open() as client:
+        async with await within(studio, job=studio.acme.soon).open() as client:
             with pytest.raises(UnknownOutcomeError):
                 await client.call("acme:picture", prompt="lava")
             free.set()
@@ -426,8 +423,8 @@ class TestDeadlines:
 
     async def test_a_batch_without_an_answer_is_in_doubt(self, studio):
         """As any request: it may be accepted."""
-        studio.acme.submits = [never]
-        async with await within(studio, attempt=SOON).open() as client:
+        studio.acme.submits = [studio.acme.never]
+        async with await within(studio, attempt=studio.acme.soon).open() as client:
             ended = await client.batch("acme:batch", [{"prompt": "one"}], on_unknown=OnUnknown.FAIL)
         assert [type(end) for end in ended] == [UnknownOutcomeError]
         assert "deadlines.attempt" in str(ended[0])
@@ -438,14 +435,11 @@ class TestDeadlines:
             '[inputs]\nn = 2\n[producers.a]\noperation = "text.generate"\nmodels = ["acme:job"]\n'
             'for_each = "inputs.n"\nprompt = "{{ index }}"\n'
         )
-        studio.acme.polls = {f"remote-a[{index}]": [never] for index in range(2)}
-        deadlines = DeadlinePolicy(attempt=None, run=SOON)
+        studio.acme.polls = {f"remote-a[{index}]": [studio.acme.never] for index in range(2)}
+        deadlines = DeadlinePolicy(attempt=None, run=studio.acme.soon)
         settings = Settings(concurrency=1, policies=replace(Policies.once(), deadlines=deadlines))
 
-        async def slow(_request, _context):
-            await asyncio.Event().wait()
-
-        studio.acme.script["a[0]"] = [slow]
+        studio.acme.script["a[0]"] = [studio.acme.never]
         async with await studio.open(settings=settings) as client:
             run = await client.run(CallSheet.load(folder), RunRequest(on_unknown=OnUnknown.FAIL))
         assert run.outcomes["a[0]"].status is JobStatus.UNKNOWN

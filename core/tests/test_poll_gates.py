@@ -348,10 +348,15 @@ class TestClient:
 
     async def test_a_deadline_that_comes_while_it_is_held_has_the_job_aborted(self, studio):
         """In time: the abort is not held."""
-        studio.policies = replace(Policies.once(), deadlines=DeadlinePolicy(attempt=None, job=0.3))
+        studio.policies = replace(Policies.once(), deadlines=DeadlinePolicy(attempt=None, job=studio.acme.soon))
         studio.acme.polls["remote-call"] = [RateLimitedError("slow down", retry_after=300.0)]
 
-        async def never(_seconds):
+        held = []
+
+        async def never(seconds):
+            held.append(seconds)
+            if len(held) == 3:
+                studio.acme.leap()
             await asyncio.Event().wait()
 
         studio.acme.sleep = never

@@ -31,8 +31,8 @@ from callsheet.storage import CallState
 from callsheet.streams import ReasoningDelta, StreamFinished, TextDelta
 
 REF, JOB, TEXT = "acme:found", "remote-call", "re: lava #0"
-RECEIPT = object()
-"""Where the script has the job's receipt."""
+RECEIPT, NEVER = object(), object()
+"""Where the script has the job's receipt, and where nothing comes any more."""
 DELTAS = [TextDelta("re: "), ReasoningDelta("hm"), TextDelta("lava "), TextDelta("#0")]
 CUT = ConnectionFailedError("cut", sent=Sent.UNKNOWN)
 RUNNING = RemoteStatus(RemoteState.RUNNING)
@@ -52,6 +52,8 @@ def streamed(studio):
                 for event in events:
                     if isinstance(event, BaseException):
                         raise event
+                    if event is NEVER:
+                        await studio.acme.never()
                     if event is RECEIPT:
                         yield handler.receipt(request, context, answer.artifacts[0].text)
                     else:
@@ -340,17 +342,15 @@ async def test_secrets_in_the_reason_are_masked(streamed):
     assert "hunter2" not in warning.message
 
 
-@pytest.mark.parametrize(
-    "events", [[RECEIPT, DELTAS[0], asyncio.Event().wait], [RECEIPT, DELTAS[0]]], ids=["read", "over"]
-)
+@pytest.mark.parametrize("events", [[RECEIPT, DELTAS[0], NEVER], [RECEIPT, DELTAS[0]]], ids=["read", "over"])
 @pytest.mark.parametrize("outcome", [AbortOutcome.STOPPED, AbortOutcome.CLIENT_SIDE_ONLY])
 async def test_a_late_job_is_aborted(studio, streamed, events, outcome):
     """While its stream is read, and while its end is waited for after that; who cannot stop it can ask for it later."""
     stopped = outcome is AbortOutcome.STOPPED
     error, state = (ProviderTimeoutError, CallState.FAILED) if stopped else (StillRunningError, CallState.SUBMITTED)
-    studio.acme.polls[JOB] = [asyncio.Event().wait]
+    studio.acme.polls[JOB] = [studio.acme.never]
     studio.acme.abort_outcome = outcome
-    policies = Policies(deadlines=DeadlinePolicy(job=0.05), retries={"": RetryPolicy(attempts=1)})
+    policies = Policies(deadlines=DeadlinePolicy(job=studio.acme.soon), retries={"": RetryPolicy(attempts=1)})
     seen = []
     async with await streamed(*events, settings=Settings(policies=policies)) as client:
         with pytest.raises(error, match="not done before its deadline") as caught:
@@ -363,14 +363,14 @@ async def test_a_late_job_is_aborted(studio, streamed, events, outcome):
 
 @pytest.mark.parametrize(
     "events",
-    [[RECEIPT, asyncio.Event().wait], [RECEIPT, DELTAS[0], asyncio.Event().wait], [RECEIPT, *DELTAS]],
+    [[RECEIPT, NEVER], [RECEIPT, DELTAS[0], NEVER], [RECEIPT, *DELTAS]],
     ids=["silent", "read", "over"],
 )
 async def test_a_late_job_that_had_finished_is_collected(studio, streamed, events):
     """It is paid for: its reader gets the rest of it, and no other model is asked."""
-    studio.acme.polls[JOB] = [asyncio.Event().wait] if events[-1] is DELTAS[-1] else []
+    studio.acme.polls[JOB] = [studio.acme.never] if events[-1] is DELTAS[-1] else []
     studio.acme.abort_outcome = AbortOutcome.ALREADY_FINISHED
-    policies = Policies(deadlines=DeadlinePolicy(job=0.1), retries={"": RetryPolicy(attempts=1)})
+    policies = Policies(deadlines=DeadlinePolicy(job=2 * studio.acme.soon), retries={"": RetryPolicy(attempts=1)})
     async with await streamed(*events, settings=Settings(policies=policies)) as client:
         seen = await read(client, fallbacks=["acme:text"])
         record = await only_call(client)
