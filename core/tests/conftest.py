@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ from keyring.backend import KeyringBackend
 from callsheet.catalog import Catalog
 from callsheet.client import Client
 from callsheet.discovery import GROUP, Discovery, discover
+from callsheet.errors import CallsheetError
 from callsheet.plugin import (
     AbortOutcome,
     Draft,
@@ -43,6 +44,7 @@ from callsheet.policies import Policies
 from callsheet.project import Project
 from callsheet.registry import Registry
 from callsheet.settings import Settings
+from callsheet.storage import CallState
 
 
 @dataclass
@@ -498,6 +500,40 @@ def studio(tmp_path: Path) -> Studio:
     folder = tmp_path / "project"
     folder.mkdir()
     return Studio(folder)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., set[CallState]]:
+    """Let a client's ledger refuse these steps of its calls, as long as they are in the set that this gives."""
+
+    def refuse(client: Client, *states: CallState) -> set[CallState]:
+        real, refused = client.ledger.advance, set(states)
+
+        async def advance(key: str, epoch: int, state: CallState, **more: Any) -> None:
+            if state in refused:
+                raise CallsheetError("the disk is full")
+            await real(key, epoch, state, **more)
+
+        monkeypatch.setattr(client.ledger, "advance", advance)
+        return refused
+
+    return refuse
+
+
+@pytest.fixture
+def first_abort_hangs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The first time that a provider is told to stop a job, it does not answer; `begun` is set then, `told` has the jobs."""
+    seen = SimpleNamespace(begun=asyncio.Event(), told=[])
+
+    async def stop(_services: object, _bound: object, receipt: Receipt, _context: object) -> AbortOutcome:
+        seen.told.append(receipt.job_id)
+        if len(seen.told) == 1:
+            seen.begun.set()
+            await asyncio.Event().wait()
+        return AbortOutcome.STOPPED
+
+    monkeypatch.setattr("callsheet.delivery.abort_remote", stop)
+    return seen
 
 
 class Keyring(KeyringBackend):

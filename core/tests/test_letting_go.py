@@ -195,7 +195,7 @@ def test_event_plugins_are_heard(site, tmp_path):
     assert "loaded" in ended.stderr
 
 
-async def sent_off(studio, client, model):
+async def sent_off(studio, client, model, **asked):
     """A call whose submit is under way, and answers when the event is set."""
     started, answered = asyncio.Event(), asyncio.Event()
 
@@ -205,7 +205,7 @@ async def sent_off(studio, client, model):
         return JobResult((TextArtifact("x"),))
 
     studio.acme.script["call"] = [slow]
-    task = asyncio.create_task(client.call(model, prompt="lava"))
+    task = asyncio.create_task(client.call(model, prompt="lava", **asked))
     await started.wait()
     return task, answered
 
@@ -239,18 +239,6 @@ async def test_a_submit_that_never_answers_is_given_up(studio, model, left):
     assert studio.acme.aborted == []
 
 
-def refuse_receipts(client, monkeypatch):
-    """The ledger takes everything but that a job was submitted."""
-    real = client.ledger.advance
-
-    async def advance(key, epoch, state, **more):
-        if state is CallState.SUBMITTED:
-            raise CallsheetError("the disk is full")
-        return await real(key, epoch, state, **more)
-
-    monkeypatch.setattr(client.ledger, "advance", advance)
-
-
 @pytest.mark.parametrize(
     ("outcome", "error", "told"),
     [
@@ -259,11 +247,11 @@ def refuse_receipts(client, monkeypatch):
         (ConnectionFailedError("down"), UnknownOutcomeError, "answered unknown. Look at"),
     ],
 )
-async def test_a_job_that_cannot_be_put_on_record_is_stopped(studio, monkeypatch, outcome, error, told):
+async def test_a_job_that_cannot_be_put_on_record_is_stopped(studio, full_disk, outcome, error, told):
     """Nobody could come back to it: it must not go on, and its id is named."""
     studio.acme.abort_outcome = outcome
     async with await studio.open() as client:
-        refuse_receipts(client, monkeypatch)
+        full_disk(client, CallState.SUBMITTED)
         with pytest.raises(error) as caught:
             await client.call("acme:job", prompt="lava")
         left = [] if error is JobCancelledError else [CallState.SENDING]
@@ -274,21 +262,21 @@ async def test_a_job_that_cannot_be_put_on_record_is_stopped(studio, monkeypatch
     assert (studio.acme.sent, studio.acme.aborted, studio.acme.polled) == (["call"], ["remote-call"], [])
 
 
-async def test_a_job_that_is_off_the_record_is_stopped_although_two_want_it(studio, monkeypatch):
+async def test_a_job_that_is_off_the_record_is_stopped_although_two_want_it(studio, full_disk):
     """Neither of them could poll it."""
     async with await studio.open() as client:
-        refuse_receipts(client, monkeypatch)
+        full_disk(client, CallState.SUBMITTED)
         tasks = [asyncio.create_task(client.call("acme:job", prompt="lava", reuse=True)) for _ in range(2)]
         ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(each) for each in ended] == [JobCancelledError, JobCancelledError]
     assert (studio.acme.sent, studio.acme.aborted, studio.acme.polled) == (["call"], ["remote-call"], [])
 
 
-async def test_what_cannot_be_put_on_record_is_stopped_at_once_when_it_is_cancelled(studio, monkeypatch):
+async def test_what_cannot_be_put_on_record_is_stopped_at_once_when_it_is_cancelled(studio, monkeypatch, full_disk):
     """No second try comes before the provider hears of it."""
     monkeypatch.setattr("callsheet.delivery.LAST_WORD_SECONDS", 30.0)
     async with await studio.open() as client:
-        refuse_receipts(client, monkeypatch)
+        full_disk(client, CallState.SUBMITTED)
         task, answered = await sent_off(studio, client, "acme:job")
         task.cancel()
         answered.set()
@@ -298,26 +286,17 @@ async def test_what_cannot_be_put_on_record_is_stopped_at_once_when_it_is_cancel
 
 
 @pytest.mark.parametrize("polling", [True, False])
-async def test_a_cancellation_comes_through_when_its_end_cannot_be_written(studio, monkeypatch, polling):
+async def test_a_cancellation_comes_through_when_its_end_cannot_be_written(studio, full_disk, polling):
     """The provider has heard of it; a next claim asks for the job, where it is on record."""
     waiting = asyncio.Event()
 
-    async def look():
+    async def look(*_):
         waiting.set()
         await asyncio.Event().wait()
 
-    studio.acme.polls["remote-call"] = [look]
+    studio.acme.polls["remote-call"], studio.acme.sleep = [look], look  # it sleeps before it tries to write again
     async with await studio.open() as client:
-        real = client.ledger.advance
-
-        async def advance(key, epoch, state, **more):
-            if state is CallState.SUBMITTED and not polling:
-                await look()
-            if state is CallState.FAILED:
-                raise CallsheetError("the disk is full")
-            return await real(key, epoch, state, **more)
-
-        monkeypatch.setattr(client.ledger, "advance", advance)
+        full_disk(client, CallState.FAILED, *(() if polling else (CallState.SUBMITTED,)))
         task = asyncio.create_task(client.call("acme:job", prompt="lava"))
         await waiting.wait()
         task.cancel()
@@ -328,24 +307,33 @@ async def test_a_cancellation_comes_through_when_its_end_cannot_be_written(studi
     assert studio.acme.aborted == ["remote-call"]
 
 
-async def test_a_job_off_the_record_is_stopped_although_that_is_cancelled(studio, monkeypatch):
-    """The provider is told again, as nobody knows whether it has heard."""
-    begun, told = asyncio.Event(), []
-
-    async def stop(_services, _bound, receipt, _context):
-        told.append(receipt.job_id)
-        if len(told) == 1:
-            begun.set()
-            await asyncio.Event().wait()
-        return AbortOutcome.STOPPED
-
-    monkeypatch.setattr("callsheet.delivery.abort_remote", stop)
+async def test_a_cancelled_job_off_the_record_is_stopped_although_another_one_wants_it(studio, monkeypatch, full_disk):
+    """Who waits for an equal call could not poll it."""
+    monkeypatch.setattr("callsheet.delivery.LAST_WORD_SECONDS", 30.0)
     async with await studio.open() as client:
-        refuse_receipts(client, monkeypatch)
+        refused = full_disk(client, CallState.SUBMITTED)
+        task, answered = await sent_off(studio, client, "acme:job", reuse=True)
+        twin = asyncio.create_task(client.call("acme:job", prompt="lava", reuse=True))
+        await asyncio.sleep(0)
+        await client.ledger.runs()  # it has come as far as the first one's flight
+        task.cancel()
+        answered.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert studio.acme.aborted == ["remote-call"]
+        refused.clear()
+        assert (await twin).artifacts[0].text == "re: lava #0"
+    assert (studio.acme.sent, studio.acme.aborted) == (["call", "call"], ["remote-call"])
+
+
+async def test_a_job_off_the_record_is_stopped_although_that_is_cancelled(studio, full_disk, first_abort_hangs):
+    """The provider is told again, as nobody knows whether it has heard."""
+    async with await studio.open() as client:
+        full_disk(client, CallState.SUBMITTED)
         task = asyncio.create_task(client.call("acme:job", prompt="lava"))
-        await begun.wait()
+        await first_abort_hangs.begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await records(client) == []
-    assert told == ["remote-call", "remote-call"]
+    assert first_abort_hangs.told == ["remote-call", "remote-call"]

@@ -10,7 +10,6 @@ import pytest
 
 from callsheet.artifacts import TextArtifact
 from callsheet.errors import (
-    CallsheetError,
     ConnectionFailedError,
     JobCancelledError,
     JobFailedError,
@@ -379,19 +378,27 @@ async def test_a_late_job_that_had_finished_is_collected(studio, streamed, event
     assert (studio.acme.sent, studio.acme.aborted, studio.acme.closed) == (["call"], [JOB], 1)
 
 
-async def test_a_streamed_job_that_cannot_be_put_on_record_is_stopped(studio, streamed, monkeypatch):
+async def test_a_streamed_job_that_cannot_be_put_on_record_is_stopped(studio, streamed, full_disk):
     """It is neither read on nor polled, and the reader hears why."""
     async with await streamed(RECEIPT, *DELTAS) as client:
-        real = client.ledger.advance
-
-        async def advance(key, epoch, state, **more):
-            if state is CallState.SUBMITTED:
-                raise CallsheetError("the disk is full")
-            return await real(key, epoch, state, **more)
-
-        monkeypatch.setattr(client.ledger, "advance", advance)
+        full_disk(client, CallState.SUBMITTED)
         with pytest.raises(JobCancelledError, match="remote-call, which could not be put on record"):
             await read(client)
         assert (await only_call(client)).state is CallState.FAILED
     assert (studio.acme.aborted, studio.acme.polled, studio.acme.closed) == ([JOB], [], 1)
     assert studio.acme.sent == ["call"]
+
+
+async def test_a_streamed_job_off_the_record_is_stopped_although_that_is_cancelled(
+    studio, streamed, full_disk, first_abort_hangs
+):
+    """What was interrupted is begun again."""
+    async with await streamed(RECEIPT, *DELTAS) as client:
+        full_disk(client, CallState.SUBMITTED)
+        task = asyncio.create_task(read(client))
+        await first_abort_hangs.begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await only_call(client)).state is CallState.FAILED
+    assert (first_abort_hangs.told, studio.acme.closed) == ([JOB, JOB], 1)

@@ -265,6 +265,11 @@ class CallBook:
         """True when another living process waits for this call; False also when the ledger cannot be read."""
         return bool(await self._perhaps(self.services.ledger.is_awaited(self.key)))
 
+    async def holds_receipt(self) -> bool:
+        """True when others can ask for the job; False also when the ledger cannot be read."""
+        record = await self._perhaps(self.services.ledger.get(self.key))
+        return record is not None and record.receipt is not None
+
     async def told(self, event: EventRow) -> None:
         """Something worth telling that changes no state."""
         await self.services.ledger.append(self.run, [event])

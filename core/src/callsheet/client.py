@@ -311,9 +311,9 @@ class Client:
         firsts = [self._call(bound, job, strict=strict, batch=True) for job in named]
         others: _Models = [(other, {}) for other in fallbacks]
         prepared = [await self._chain(first, others, Mode(mode), strict=strict) for first in firsts]
-        settings, perform = self.runtime.settings, partial(perform_many, self.runtime.performer, prepared)
-        many, money = settings.concurrency, settings.bounded(max_cost)
-        ended = await perform(reuse=reuse, on_unknown=on_unknown, concurrency=many, money=money)
+        settings = self.runtime.settings
+        perform = partial(perform_many, concurrency=settings.concurrency, money=settings.bounded(max_cost))
+        ended = await perform(self.runtime.performer, prepared, reuse=reuse, on_unknown=on_unknown)
         return [self._told(end) if isinstance(end, Performed) else end for end in ended]
 
     async def collect(self, receipt: Receipt, mode: str | Mode = Mode.LIVE) -> JobResult:

@@ -170,12 +170,10 @@ class Delivery:
                 await self._succeed(answer)
         elif answer is not None:
             try:
-                await self._book.submitted(answer, patient=False)
-            except LostOwnershipError:
-                raise
-            except CallsheetError as failure:  # it is stopped at once, on record or not
-                self._services.log.warning("ledger.failed", job=self._call.job.id, error=str(failure))
-            await self._abort(answer, context)
+                await self._on_record(answer, context, patient=False)
+                await self._abort(answer, context)
+            except ProviderError as told:  # stopped, off the record: whoever cancelled hears of it nowhere else
+                self._services.log.warning("job.off_record", job=self._call.job.id, error=str(told))
         elif isinstance(error, ProviderError) and error.sent is not Sent.UNKNOWN:
             await self._book.failed(error)
         elif self._call.bound.finds_jobs:
@@ -201,9 +199,9 @@ class Delivery:
             raise PluginError(f"{self._book.plugin}: {problem}", plugin=self._book.plugin)
         return await self._await_remote(receipt, context)
 
-    async def _on_record(self, receipt: Receipt, context: JobContext) -> None:
+    async def _on_record(self, receipt: Receipt, context: JobContext, *, patient: bool = True) -> None:
         try:
-            await self._book.submitted(receipt)
+            await self._book.submitted(receipt, patient=patient)
         except LostOwnershipError:
             raise
         except CallsheetError as error:
@@ -213,14 +211,14 @@ class Delivery:
 
     async def _off_record(self, receipt: Receipt, context: JobContext, why: CallsheetError) -> ProviderError:
         """Stop a job to which nobody could come back, as its receipt cannot be written; what is to be said of it."""
-        outcome = await abort_remote(self._services, self._call.bound, receipt, context)
-        self._ticket.aborted, self._ticket.job_id = outcome, receipt.job_id
-        await self._book.aborted(receipt, outcome)
-        text = f"{self._book.ref} accepted the job {receipt.job_id}, which could not be put on record ({why})"
+        await self._abort(receipt, context)
+        outcome, ref = self._ticket.aborted or AbortOutcome.UNKNOWN, self._book.ref
+        about = f"{ref} accepted the job {receipt.job_id}, which could not be put on record ({why})"
+        text = self._services.redactor.text(about)
         if outcome is AbortOutcome.STOPPED:
-            return JobCancelledError(f"{text}: the provider stopped it", sent=Sent.FINISHED, ref=self._book.ref)
+            return JobCancelledError(f"{text}: the provider stopped it", sent=Sent.FINISHED, ref=ref)
         told = f"the provider was told to stop it and answered {outcome.value}"
-        return UnknownOutcomeError(f"{text}: {told}. Look at the provider's own list of jobs", ref=self._book.ref)
+        return UnknownOutcomeError(f"{text}: {told}. Look at the provider's own list of jobs", ref=ref)
 
     def _receipt_problem(self, receipt: Receipt, key: str) -> str:
         if not receipt.job_id or receipt.key != key:
@@ -343,12 +341,12 @@ class Delivery:
         return cost
 
     async def _abort(self, receipt: Receipt, context: JobContext) -> None:
-        """Tell the provider to stop, unless somebody else (a task or a process) waits for this very job."""
+        """Tell the provider to stop, unless somebody else (a task or a process) waits for this very job, and can poll it."""
         outcome: AbortOutcome | None = None
         self._book = await self._book.left(receipt)
         if is_batch(receipt):
             outcome = await self._batches.leave(receipt, self._book.key, wanted=bool(self._flight.twins))
-        elif not (await self._book.is_awaited() or self._flight.twins):
+        elif not ((await self._book.is_awaited() or self._flight.twins) and await self._book.holds_receipt()):
             outcome = await abort_remote(self._services, self._call.bound, receipt, context)
         self._ticket.aborted, self._ticket.job_id = outcome, receipt.job_id
         await self._book.aborted(receipt, outcome)

@@ -132,8 +132,8 @@ class StreamedPayment(Payment):
 
     async def _abort(self, receipt: Receipt, context: JobContext) -> None:
         if not self._aborted:
-            self._aborted = True
             await super()._abort(receipt, context)
+            self._aborted = True  # not before: one that was interrupted is begun again
 
     async def _off_record(self, receipt: Receipt, context: JobContext, why: CallsheetError) -> ProviderError:
         self._receipt = None  # there is nothing to come back to
