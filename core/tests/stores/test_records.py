@@ -151,12 +151,25 @@ def test_what_plugins_put_into_metadata_is_never_a_reason_to_lose_a_result():
     assert decode_mapping(encode_mapping({"image": file, (1, 2): {3}})) == {"image": file.uri, "(1, 2)": ["3"]}
 
 
+def test_odd_keys_cost_a_result_nothing_else():
+    """Its files are read back as files, those in its metadata as what is known of them; a class is no record."""
+    file = FileRef("a" * 64, "image/png", 3)
+    meta = {(1, 2): {3: file}, "none": None, "kind": FileRef}
+    result = JobResult((BlobArtifact(file, location=Path("a/b")),), cost=Cost(Decimal("0.10"), None, "why"), meta=meta)
+    read = decode_result(encode_result(result))
+    assert (read.artifacts, read.cost) == (result.artifacts, result.cost)
+    known = {"sha256": file.sha256, "media_type": "image/png", "bytes": 3, "name": ""}
+    assert read.meta == {"(1, 2)": {"3": known}, "none": None, "kind": str(FileRef)}
+
+
 def test_cycles_are_refused():
     """There is no JSON of them."""
     endless: dict[str, object] = {}
     endless["again"] = endless
     with pytest.raises(CallsheetError, match="cannot be written"):
         encode_mapping(endless)
+    with pytest.raises(CallsheetError, match="cannot be written"):
+        encode_result(JobResult((TextArtifact("x"),), meta=endless))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"job_id": "top secret"}', "9" * 5000])

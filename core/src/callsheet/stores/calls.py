@@ -1,35 +1,30 @@
-"""The rows of paid calls: who may work on one, and which steps it may take."""
+"""The rows of paid calls: who may work on one, and what is known of it."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from callsheet.errors import CallsheetError
-from callsheet.jobs import Attempt, JobResult, Receipt
+from callsheet.jobs import Attempt
 from callsheet.models import ModelRef
 from callsheet.money import Cost
-from callsheet.storage import CallRecord, CallState, Failure
-from callsheet.stores.history import EventRow, Pick, add_events, put_pick
+from callsheet.storage import CallRecord, CallState
+from callsheet.stores.history import ShownEvent, add_events
 from callsheet.stores.records import (
     decode_cost,
     decode_failure,
     decode_mapping,
     decode_receipt,
     decode_result,
-    encode_cost,
-    encode_failure,
     encode_mapping,
-    encode_receipt,
-    encode_result,
 )
-from callsheet.stores.spending import counted
 from callsheet.stores.writer import Turn
 
-__all__ = ["Change", "Claim", "LostOwnershipError", "NewCall", "Step", "Verdict"]
+__all__ = ["Claim", "Claiming", "LostOwnershipError", "NewCall", "Verdict", "owned"]
 
 Verdict = Literal["claimed", "done", "mine", "held", "taken_over", "unknown"]
 
@@ -47,26 +42,6 @@ _REPLACE = (
     "created, updated, request_id, receipt, result, failure, reserved, reserved_at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-# Which states a step may start from: the check and the step are one statement.
-_BEFORE: Mapping[CallState, str] = {
-    CallState.CLAIMED: "IN ()",
-    CallState.SENDING: "= 'claimed'",
-    CallState.ACCEPTED: "= 'sending'",
-    CallState.SUBMITTED: "IN ('sending', 'accepted')",
-    CallState.SUCCEEDED: "IN ('sending', 'accepted', 'submitted')",
-    CallState.FAILED: "IN ('claimed', 'sending', 'accepted', 'submitted')",
-    CallState.UNKNOWN: "IN ('sending', 'accepted', 'submitted')",
-}
-# A receipt is written only where there is one: the index `calls_of_job` is made of it.
-_ADVANCE: Mapping[tuple[CallState, bool], str] = {
-    (state, receipt): (
-        "UPDATE calls SET state = ?, updated = ?, request_id = coalesce(?, request_id), result = coalesce(?, result), "  # noqa: S608 - constants
-        f"failure = coalesce(?, failure){', receipt = ?' * receipt} "
-        f"WHERE key = ? AND owner = ? AND epoch = ? AND state {before} RETURNING run, job, reserved"
-    )
-    for state, before in _BEFORE.items()
-    for receipt in (False, True)
-}
 
 
 class LostOwnershipError(CallsheetError):
@@ -106,29 +81,6 @@ class NewCall:
     request: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One step of a call, with what is known since; None leaves a column as it is."""
-
-    key: str
-    epoch: int
-    state: CallState
-    request_id: str | None = None
-    receipt: Receipt | None = None
-    result: JobResult | None = None
-    failure: Failure | None = None
-    attempt: Attempt | None = None
-    pick: Pick | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A change and the events that tell of it: what several calls do at once."""
-
-    change: Change
-    events: tuple[EventRow, ...]
-
-
 class Claiming:
     """One claim, and how to take it back when the task that asked for it was cancelled meanwhile.
 
@@ -146,6 +98,7 @@ class Claiming:
         unsent: bool = False,
     ) -> None:
         self._new = new
+        self._request = encode_mapping(new.request)
         self._owner = owner
         self._alive = alive
         self._retry_unknown = retry_unknown
@@ -155,7 +108,7 @@ class Claiming:
         self._old: CallRecord | None = None
         self._epoch = 0
 
-    def carry_out(self, turn: Turn, now: float, events: Iterable[EventRow]) -> Claim:
+    def carry_out(self, turn: Turn, now: float, events: Iterable[ShownEvent]) -> Claim:
         """Claim the key. The events are written only when the row changed (`claimed`, `taken_over`)."""
         self.look(turn)
         return self.write(turn, now, events)
@@ -167,7 +120,13 @@ class Claiming:
         return "claimed" if self._old is None else self._verdict(self._old)
 
     def write(
-        self, turn: Turn, now: float, events: Iterable[EventRow], *, leaving: bool = False, reserved: int | None = None
+        self,
+        turn: Turn,
+        now: float,
+        events: Iterable[ShownEvent],
+        *,
+        leaving: bool = False,
+        reserved: int | None = None,
     ) -> Claim:
         """Take the call, unless somebody has it. A claimed one is `sending` if it is `leaving`, with this sum set aside."""
         old, row = self._old, self._before
@@ -176,7 +135,7 @@ class Claiming:
             state = CallState.SENDING if leaving else CallState.CLAIMED
             epoch = _last_epoch(turn.db, self._new.key) if old is None else old.epoch
             record = self._fresh(state, epoch + 1, now if old is None else old.created, now)
-            turn.db.execute(_REPLACE, (*_columns(record), reserved, now))
+            turn.db.execute(_REPLACE, (*_columns(record, self._request), reserved, now))
         elif verdict == "taken_over" and old is not None and row is not None:
             # State, receipt and request stay: they say what the dead owner had done.
             changes = (self._owner, old.epoch + 1, self._new.run, self._new.job, now, old.key)
@@ -222,42 +181,9 @@ class Claiming:
         return CallRecord(*head, new.request_digest, new.request, created, now)
 
 
-def advance(turn: Turn, owner: str, now: float, change: Change, events: Iterable[EventRow]) -> None:
-    """Take one step. Raises LostOwnershipError, or CallsheetError for a step that is not allowed."""
-    if change.state is CallState.SUCCEEDED and change.result is None:
-        raise CallsheetError(f"the call {change.key} cannot succeed without a result")
-    if change.state is CallState.SUBMITTED and change.receipt is None:
-        raise CallsheetError(f"the call {change.key} cannot be submitted without a receipt")
-    receipt = () if change.receipt is None else (encode_receipt(change.receipt),)
-    known = (
-        change.request_id,
-        None if change.result is None else encode_result(_shown(turn, change.result)),
-        None if change.failure is None else encode_failure(change.failure),
-        *receipt,
-    )
-    ours = (change.key, owner, change.epoch)
-    rows = turn.db.execute(_ADVANCE[change.state, bool(receipt)], (change.state.value, now, *known, *ours)).fetchall()
-    if not rows:
-        state = _owned(turn.db, *ours)[1]
-        raise CallsheetError(f"the call {change.key} is {state}: it cannot become {change.state}")
-    if change.attempt is not None:
-        _add_attempt(turn, change, change.attempt, rows[0])
-    if change.pick is not None:
-        put_pick(turn, change.pick)
-    add_events(turn, rows[0][0], now, events)
-
-
-def _shown(turn: Turn, result: JobResult) -> JobResult:
-    """What a provider tells beside its answer may quote the key; the answer is what was paid for, and is kept whole."""
-    if not result.meta and not result.warnings:
-        return result
-    warnings = tuple(replace(warning, message=turn.redactor.text(warning.message)) for warning in result.warnings)
-    return replace(result, meta=turn.masked(result.meta)[0], warnings=warnings)
-
-
-def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events: Iterable[EventRow]) -> None:
+def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events: Iterable[ShownEvent]) -> None:
     """Forget a call of which nothing was sent. Raises LostOwnershipError, or CallsheetError when it is not `claimed`."""
-    row = _owned(turn.db, key, owner, epoch)
+    row = owned(turn.db, key, owner, epoch)
     if row[1] != CallState.CLAIMED:
         raise CallsheetError(f"the call {key} is {row[1]}: only one of which nothing was sent can be released")
     turn.db.execute("DELETE FROM calls WHERE key = ? AND owner = ? AND epoch = ?", (key, owner, epoch))
@@ -334,7 +260,8 @@ def _row(db: sqlite3.Connection, key: str) -> tuple[Any, ...] | None:
     return row
 
 
-def _owned(db: sqlite3.Connection, key: str, owner: str, epoch: int) -> tuple[Any, ...]:
+def owned(db: sqlite3.Connection, key: str, owner: str, epoch: int) -> tuple[Any, ...]:
+    """The row of a call that the owner holds. Raises LostOwnershipError when it does not."""
     row = _row(db, key)
     if row is None or (row[6], row[7]) != (owner, epoch):
         raise LostOwnershipError(
@@ -349,25 +276,9 @@ def _last_epoch(db: sqlite3.Connection, key: str) -> int:
     return int(db.execute("SELECT coalesce(max(epoch), 0) FROM attempts WHERE key = ?", (key,)).fetchone()[0])
 
 
-def _add_attempt(turn: Turn, change: Change, attempt: Attempt, of: tuple[str, str, int | None]) -> None:
-    """The attempt of a run's job; what was set aside for it becomes what it cost, where that is known."""
-    cost = None if attempt.cost is None else encode_cost(attempt.cost)
-    (*who, set_aside), nanos = of, counted(attempt.cost)
-    values = (attempt.number, attempt.started, attempt.ended, attempt.outcome, attempt.kind, attempt.sent)
-    turn.db.execute(
-        "INSERT INTO attempts (key, epoch, ref, number, started, ended, outcome, kind, sent, message, cost, run, job, nanos) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(change.key, change.epoch, str(attempt.ref), *values, attempt.message, cost, *who),
-            set_aside if nanos is None else nanos,
-        ),
-    )
-
-
-def _columns(new: CallRecord) -> tuple[Any, ...]:
-    """The row of a call that has just begun, as far as `_record` reads it."""
+def _columns(new: CallRecord, request: str) -> tuple[Any, ...]:
+    """The row of a call that has just begun, as far as `_record` reads it; `request` is that of the record as text."""
     head = (new.key, new.state.value, new.ref, new.operation, new.job, new.run, new.owner, new.epoch)
-    request = encode_mapping(new.request)
     return (*head, new.request_digest, request, new.created, new.updated, "", None, None, None)
 
 

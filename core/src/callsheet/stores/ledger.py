@@ -16,14 +16,16 @@ from callsheet.secrets import Redactor
 from callsheet.storage import CallRecord, CallState, Event, Failure, RunRecord
 from callsheet.stores import calls, history, waits
 from callsheet.stores.breakers import BreakerRows
-from callsheet.stores.calls import Change, Claim, Claiming, LostOwnershipError, NewCall, Step, Verdict
+from callsheet.stores.calls import Claim, Claiming, LostOwnershipError, NewCall, Verdict
 from callsheet.stores.chats import Chats
 from callsheet.stores.gates import GateRows
-from callsheet.stores.history import EventRow, Pick
+from callsheet.stores.history import EventRow, Pick, shown
 from callsheet.stores.latencies import Latencies
 from callsheet.stores.openings import Opened, Opener, Opening
 from callsheet.stores.owners import Owner
+from callsheet.stores.records import masked
 from callsheet.stores.spending import Spending
+from callsheet.stores.steps import Change, Step, Stepping
 from callsheet.stores.track_records import TrackRecords
 from callsheet.stores.uploads import UploadRows
 from callsheet.stores.writer import Turn, Writer
@@ -41,7 +43,7 @@ class Ledger:
     raise CallsheetError when the database is locked for too long, full or damaged; nothing was written then.
     """
 
-    def __init__(self, writer: Writer, owner: Owner, clock: Callable[[], float]) -> None:
+    def __init__(self, writer: Writer, owner: Owner, clock: Callable[[], float], redactor: Redactor) -> None:
         self.owner = owner
         self.chats = Chats(writer, clock)
         self.spending = Spending(writer, owner, clock)
@@ -52,6 +54,7 @@ class Ledger:
         self.latencies = Latencies(writer)
         self._writer = writer
         self._clock = clock
+        self._redactor = redactor
         self._subscribers: list[Callable[[Event], None]] = []
 
     @classmethod
@@ -74,8 +77,8 @@ class Ledger:
         subscribers: list[Callable[[Event], None]] = []
         publish = partial(_publish, subscribers)
         place = None if path is None else _placed(path, owner)
-        writer = await Writer.start(place, busy_timeout, publish, redactor or Redactor())
-        ledger = cls(writer, owner, clock)
+        writer = await Writer.start(place, busy_timeout, publish)
+        ledger = cls(writer, owner, clock, redactor or Redactor())
         ledger._subscribers = subscribers
         return ledger
 
@@ -144,13 +147,13 @@ class Ledger:
         self, new: NewCall, events: Iterable[EventRow], *, retry_unknown: bool, lost: int | None = None
     ) -> Claim:
         claiming = Claiming(new, self.owner.id, self.owner.is_alive, retry_unknown=retry_unknown, lost=lost)
-        now, rows = self._clock(), list(events)
+        now, rows = self._clock(), shown(events, self._redactor)
         # nothing was sent yet: the step to `sending`, which is durable, makes it so
         return await self._begin(lambda turn: claiming.carry_out(turn, now, rows), claiming.take_back, durable=False)
 
     async def open_call(self, opening: Opening) -> Opened:
         """`claim` a call and go on as far as nothing is in the way, up to `sending`."""
-        opener, now = Opener(opening, self.owner), self._clock()
+        opener, now = Opener(opening, self.owner, self._redactor), self._clock()
         return await self._begin(
             lambda turn: opener.carry_out(turn, now), opener.take_back, durable=opening.sending is not None
         )
@@ -182,24 +185,30 @@ class Ledger:
         Raises LostOwnershipError when it is not ours any more, CallsheetError for a step that is not allowed.
         """
         change = Change(key, epoch, state, request_id, receipt, result, failure, attempt, pick)
-        now, rows = self._clock(), list(events)
-        await self._write(lambda turn: calls.advance(turn, self.owner.id, now, change, rows))
+        stepping, now = self._stepping(change, events), self._clock()
+        await self._write(lambda turn: stepping.carry_out(turn, now))
 
     async def claim_many(self, calls: Iterable[tuple[NewCall, tuple[EventRow, ...]]]) -> list[Claim]:
         """`claim` for each, all in one transaction. It is carried out even when the caller is cancelled."""
         owner, now = self.owner, self._clock()
-        wanted = [(Claiming(new, owner.id, owner.is_alive, retry_unknown=False), events) for new, events in calls]
-        return await self._write(lambda turn: [each.carry_out(turn, now, events) for each, events in wanted])
+        wanted = [
+            (Claiming(new, owner.id, owner.is_alive, retry_unknown=False), shown(events, self._redactor))
+            for new, events in calls
+        ]
+        return await self._write(lambda turn: [each.carry_out(turn, now, rows) for each, rows in wanted])
 
     async def advance_many(self, steps: Iterable[Step]) -> None:
         """`advance` for each, all or none of them. Raises as `advance` does."""
-        taken, now = list(steps), self._clock()
+        taken, now = [self._stepping(step.change, step.events) for step in steps], self._clock()
 
         def write(turn: Turn) -> None:
-            for step in taken:
-                calls.advance(turn, self.owner.id, now, step.change, step.events)
+            for each in taken:
+                each.carry_out(turn, now)
 
         await self._write(write)
+
+    def _stepping(self, change: Change, events: Iterable[EventRow]) -> Stepping:
+        return Stepping(change, events, self.owner.id, self._redactor)
 
     async def batch_calls(self, batch: str) -> list[CallRecord]:
         """The calls that left in the batch with this key, oldest first."""
@@ -214,7 +223,7 @@ class Ledger:
 
     async def release(self, key: str, epoch: int, *, events: Iterable[EventRow] = ()) -> None:
         """Forget a claimed call of which nothing was sent. Raises as `advance` does."""
-        now, rows = self._clock(), list(events)
+        now, rows = self._clock(), shown(events, self._redactor)
         await self._write(lambda turn: calls.release(turn, key, epoch, owner=self.owner.id, now=now, events=rows))
 
     async def let_go(self, key: str, epoch: int) -> None:
@@ -224,7 +233,7 @@ class Ledger:
 
     async def start_waiting(self, key: str, run: str, events: Iterable[EventRow] = ()) -> None:
         """Write that this process waits for a call of another one."""
-        now, rows = self._clock(), list(events)
+        now, rows = self._clock(), shown(events, self._redactor)
 
         def write(turn: Turn) -> None:
             waits.add_wait(turn, key, self.owner.id, self.owner.is_alive)
@@ -264,17 +273,18 @@ class Ledger:
 
     async def start_run(self, record: RunRecord, events: Iterable[EventRow] = ()) -> None:
         """Write a new run. Raises CallsheetError when its id is taken."""
-        now, rows = self._clock(), list(events)
-        await self._write(lambda turn: history.start_run(turn, record, now, rows))
+        now, rows = self._clock(), shown(events, self._redactor)
+        request = masked(record.request, self._redactor)[1]
+        await self._write(lambda turn: history.start_run(turn, record, request, now, rows))
 
     async def finish_run(self, run: str, status: str, events: Iterable[EventRow] = ()) -> RunRecord:
         """Write how a run ended, and when."""
-        now, rows = self._clock(), list(events)
+        now, rows = self._clock(), shown(events, self._redactor)
         return await self._write(lambda turn: history.finish_run(turn, run, status, now, rows))
 
     async def reopen_run(self, run: str, owner: str, events: Iterable[EventRow] = ()) -> RunRecord:
         """Let `owner` (an owner's id) go on with a run. Raises CallsheetError while another living process does."""
-        now, rows, alive = self._clock(), list(events), self.owner.is_alive
+        now, rows, alive = self._clock(), shown(events, self._redactor), self.owner.is_alive
         return await self._write(lambda turn: history.reopen_run(turn, run, owner, alive=alive, now=now, events=rows))
 
     async def request_cancel(self, run: str) -> RunRecord:
@@ -296,7 +306,7 @@ class Ledger:
 
     async def append(self, run: str, events: Iterable[EventRow]) -> list[Event]:
         """Append events to a run."""
-        now, rows = self._clock(), list(events)
+        now, rows = self._clock(), shown(events, self._redactor)
         return await self._write(lambda turn: history.add_events(turn, run, now, rows))
 
     async def events(self, run: str, after: int = 0) -> list[Event]:

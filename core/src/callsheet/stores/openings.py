@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from callsheet.secrets import Redactor
 from callsheet.stores.calls import Claim, Claiming, NewCall
 from callsheet.stores.gates import Place, Slot, give_back, take
-from callsheet.stores.history import EventRow
+from callsheet.stores.history import EventRow, shown
 from callsheet.stores.owners import Owner
 from callsheet.stores.spending import Bounds, Reservation, has_room
 from callsheet.stores.writer import Turn
@@ -42,9 +43,10 @@ class Opened(NamedTuple):
 class Opener:
     """One opening, and how to take it back when the task that asked for it was cancelled meanwhile."""
 
-    def __init__(self, opening: Opening, owner: Owner) -> None:
+    def __init__(self, opening: Opening, owner: Owner, redactor: Redactor) -> None:
         self._opening = opening
         self._owner = owner
+        self._events = shown((each for each in (opening.started, opening.sending) if each is not None), redactor)
         alive, unsent = owner.is_alive, opening.unsent
         self._claiming = Claiming(opening.new, owner.id, alive, retry_unknown=False, unsent=unsent)
         self._slot: Slot | None = None
@@ -55,9 +57,9 @@ class Opener:
         fits = self._claiming.look(turn) == "claimed" and self._fits(turn)
         nanos = asked.money[0].nanos if asked.money is not None and fits else None
         if asked.sending is not None and fits and self._has_place(turn, now):
-            claim = self._claiming.write(turn, now, [asked.started, asked.sending], leaving=True, reserved=nanos)
+            claim = self._claiming.write(turn, now, self._events, leaving=True, reserved=nanos)
             return Opened(claim, reserved=True, sending=True)
-        return Opened(self._claiming.write(turn, now, [asked.started], reserved=nanos), reserved=fits)
+        return Opened(self._claiming.write(turn, now, self._events[:1], reserved=nanos), reserved=fits)
 
     def _fits(self, turn: Turn) -> bool:
         money = self._opening.money

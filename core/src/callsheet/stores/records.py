@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from callsheet.artifacts import FileRef
+from callsheet.artifacts import BlobArtifact, FileRef
 from callsheet.digests import json_ready
 from callsheet.errors import CallsheetError
 from callsheet.jobs import Expected, JobResult, Receipt
 from callsheet.messages import Message
 from callsheet.money import Cost
+from callsheet.secrets import Redactor
 from callsheet.storage import Failure
 
 if TYPE_CHECKING:
@@ -38,16 +39,15 @@ __all__ = [
     "encode_message",
     "encode_receipt",
     "encode_result",
+    "masked",
 ]
 
 T = TypeVar("T")
 
-_LOCATIONS: Mapping[str, Any] = {"artifacts": {"__all__": {"location"}}}
-
 
 def encode_receipt(receipt: Receipt) -> str:
     """A receipt as JSON text."""
-    return _encode(Receipt, receipt)
+    return _encode(receipt)
 
 
 def decode_receipt(text: str) -> Receipt:
@@ -57,7 +57,7 @@ def decode_receipt(text: str) -> Receipt:
 
 def encode_result(result: JobResult) -> str:
     """A result as JSON text."""
-    return _encode(JobResult, result, _LOCATIONS)
+    return _encode(result)
 
 
 def decode_result(text: str) -> JobResult:
@@ -67,7 +67,7 @@ def decode_result(text: str) -> JobResult:
 
 def encode_failure(failure: Failure) -> str:
     """A failure as JSON text."""
-    return _encode(Failure, failure)
+    return _encode(failure)
 
 
 def decode_failure(text: str) -> Failure:
@@ -77,7 +77,7 @@ def decode_failure(text: str) -> Failure:
 
 def encode_message(message: Message) -> str:
     """A message as JSON text."""
-    return _encode(Message, message)
+    return _encode(message)
 
 
 def decode_message(text: str) -> Message:
@@ -113,6 +113,15 @@ def decode_mapping(text: str) -> dict[str, object]:
     return value
 
 
+def masked(mapping: Mapping[str, object], redactor: Redactor) -> tuple[Mapping[str, object], str]:
+    """The mapping and its JSON text; with a secret in it, a copy with masks in the place of secrets."""
+    text = encode_mapping(mapping)
+    if redactor.text(text) == text:  # one look at the whole is cheaper than one at each text in it
+        return mapping, text
+    clean = redactor.mapping(decode_mapping(text))
+    return clean, encode_mapping(clean)
+
+
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
@@ -120,9 +129,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _encode(kind: Any, value: object, leave_out: Mapping[str, Any] | None = None) -> str:
-    # Not dump_json: it refuses lone surrogates, which vendors do send, and what was paid for has to be kept.
-    return _dumps(_adapter(kind).dump_python(value, exclude=leave_out, warnings=False))
+def _encode(record: object) -> str:
+    return _dumps(record, is_record=True)
 
 
 def _decode(kind: type[T], text: str) -> T:
@@ -138,14 +146,15 @@ def _decode(kind: type[T], text: str) -> T:
     return found
 
 
-def _dumps(value: object) -> str:
+def _dumps(value: object, *, is_record: bool = False) -> str:
     """ASCII JSON; NaN and infinities are written as Python reads them."""
+    encoder = _RECORD if is_record else _JSON
     try:
-        return _JSON.encode(value)
+        return encoder.encode(value)
     except (TypeError, ValueError, RecursionError):
         pass  # keys of odd types, or cycles
     try:
-        return _JSON.encode(json_ready(value))
+        return encoder.encode(_opened(value) if is_record else json_ready(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise CallsheetError(f"a record cannot be written as JSON: {error}") from None
 
@@ -164,9 +173,31 @@ def _leaf(value: object) -> object:
         return value.uri
     if isinstance(value, Mapping):
         return dict(value)
-    if is_dataclass(value) or isinstance(value, (set, frozenset, Path)):
+    if is_dataclass(type(value)) or isinstance(value, (set, frozenset, Path)):
         return json_ready(value)
     return str(value)
 
 
+def _field(value: object) -> object:
+    """As `_leaf`, but what is a record, or in one, is written with all of its fields: it is read back."""
+    kind = type(value)
+    return {name: getattr(value, name) for name in _kept(kind)} if is_dataclass(kind) else _leaf(value)
+
+
+@cache
+def _kept(kind: type) -> tuple[str, ...]:
+    left_out = "location" if issubclass(kind, BlobArtifact) else ""
+    return tuple(each.name for each in fields(kind) if each.name != left_out)
+
+
+def _opened(value: object) -> object:
+    """A record as plain objects and lists, whose keys are texts."""
+    if is_dataclass(type(value)):
+        value = _field(value)
+    if isinstance(value, Mapping):
+        return {str(key): _opened(each) for key, each in value.items()}
+    return [_opened(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
 _JSON = json.JSONEncoder(default=_leaf, separators=(",", ":"))
+_RECORD = json.JSONEncoder(default=_field, separators=(",", ":"))

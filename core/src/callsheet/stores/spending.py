@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from callsheet.money import Cost
@@ -23,12 +23,11 @@ __all__ = ["Bounds", "PaidAttempt", "Reservation", "Room", "Spending", "billiont
 
 QUARTER = 900
 """Seconds of a quarter of an hour: where a day may begin, whatever the time zone."""
-_NANO = Decimal("1e-9")
 
 
 def billionths(usd: Decimal) -> int:
     """A sum as the ledger adds it up."""
-    return int((usd / _NANO).to_integral_value(ROUND_CEILING))
+    return math.ceil(usd.scaleb(9))
 
 
 class Reservation(NamedTuple):
@@ -157,6 +156,8 @@ def _pending(turn: Turn, but: str, alive: Callable[[str], bool]) -> list[_Pendin
         "WHERE state IN ('claimed', 'sending', 'accepted', 'submitted') AND reserved IS NOT NULL AND key <> ?",
         (but,),
     ).fetchall()
+    if not rows:
+        return []
     living = {owner: alive(owner) for owner in {row[4] for row in rows}}
     return [
         _Pending(run, at, nanos, living[owner])

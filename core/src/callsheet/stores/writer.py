@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,10 +12,8 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from callsheet.errors import CallsheetError
-from callsheet.secrets import Redactor
 from callsheet.storage import Event
 from callsheet.stores.loop_calls import LoopCalls
-from callsheet.stores.records import decode_mapping, encode_mapping
 from callsheet.stores.schema import close_database, explain, open_database
 
 __all__ = ["Turn", "Writer"]
@@ -27,19 +25,10 @@ _LARGEST_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What an operation works with: the database, the list its new events go to, and who masks secrets in them."""
+    """What an operation works with: the database, and the list its new events go to."""
 
     db: sqlite3.Connection
     events: list[Event]
-    redactor: Redactor
-
-    def masked(self, mapping: Mapping[str, object]) -> tuple[Mapping[str, object], str]:
-        """The mapping and its JSON text; with a secret in it, a copy with masks in the place of secrets."""
-        text = encode_mapping(mapping)
-        if self.redactor.text(text) == text:  # one look at the whole is cheaper than one at each text in it
-            return mapping, text
-        clean = self.redactor.mapping(decode_mapping(text))
-        return clean, encode_mapping(clean)
 
 
 @dataclass(slots=True)
@@ -63,15 +52,12 @@ class Writer:
     waits for it is cancelled: it may record something that was paid for.
     """
 
-    def __init__(
-        self, path: Path | None, busy_timeout: float, publish: Callable[[Event], None], redactor: Redactor
-    ) -> None:
+    def __init__(self, path: Path | None, busy_timeout: float, publish: Callable[[Event], None]) -> None:
         self.name = str(path or ":memory:")
         self._path = path
         self.commits = 0
         self._busy_timeout = busy_timeout
         self._publish = publish
-        self._redactor = redactor
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._closing = False
@@ -81,11 +67,9 @@ class Writer:
         self._synchronous = True
 
     @classmethod
-    async def start(
-        cls, path: Path | None, busy_timeout: float, publish: Callable[[Event], None], redactor: Redactor
-    ) -> Writer:
+    async def start(cls, path: Path | None, busy_timeout: float, publish: Callable[[Event], None]) -> Writer:
         """Open the database (None: in memory) in a new thread. Raises what `open_database` raises."""
-        writer = cls(path, busy_timeout, publish, redactor)
+        writer = cls(path, busy_timeout, publish)
         if path is None:
             writer._memory = open_database(None, busy_timeout)
             return writer
@@ -176,14 +160,14 @@ class Writer:
         return entry is not None
 
     def _execute(self, db: sqlite3.Connection, batch: list[_Task]) -> list[Event]:
-        turn = Turn(db, [], self._redactor)
+        turn = Turn(db, [])
         try:
-            if not any(task.writes for task in batch):
+            if not [task for task in batch if task.writes]:
                 for task in batch:
                     _read(turn, task)
                 return []
             if self._memory is None:
-                self._sync(db, durable=any(task.durable for task in batch))
+                self._sync(db, durable=bool([task for task in batch if task.durable]))
             db.execute("BEGIN IMMEDIATE")
             if not _all_succeed(turn, batch):
                 db.execute("ROLLBACK")
