@@ -264,14 +264,16 @@ class Redactor:
         return pattern
 
     def value(self, value: object) -> object:
-        """JSON data with every secret in its texts and keys masked."""
+        """JSON data with every secret in its texts and keys masked; of anything else, what its text tells."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
             return self.mapping(value)
         if isinstance(value, (list, tuple)):
             return [self.value(v) for v in value]
-        return value
+        if type(value) in _PLAIN or self.text(told := str(value)) == told:
+            return value
+        return self.text(told)
 
     def mapping(self, value: Mapping[str, object]) -> dict[str, object]:
         """As `value`, of an object."""

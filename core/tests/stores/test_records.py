@@ -16,6 +16,7 @@ from callsheet.jobs import CallWarning, Expected, JobResult, Receipt, Usage, War
 from callsheet.messages import FilePart, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from callsheet.models import ModelRef, Operation
 from callsheet.money import Cost
+from callsheet.secrets import Redactor, Secret
 from callsheet.storage import Failure
 from callsheet.stores.records import (
     decode_failure,
@@ -26,6 +27,7 @@ from callsheet.stores.records import (
     encode_mapping,
     encode_receipt,
     encode_result,
+    masked,
 )
 
 # Every character, lone surrogates too: vendors send them.
@@ -169,7 +171,36 @@ def test_cycles_are_refused():
     with pytest.raises(CallsheetError, match="cannot be written"):
         encode_mapping(endless)
     with pytest.raises(CallsheetError, match="cannot be written"):
+        masked(endless, Redactor())
+    with pytest.raises(CallsheetError, match="cannot be written"):
         encode_result(JobResult((TextArtifact("x"),), meta=endless))
+
+
+KEY = "hunter2-hunter2"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"password": "correct horse"}, KEY, [KEY], Path("/srv") / KEY, {KEY}, ValueError(f"no {KEY}"), TextPart(KEY)],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_secret_is_masked_wherever_it_lies(value):
+    """Also where no JSON data is: what is written of it is its text."""
+    redactor = Redactor()
+    redactor.add(Secret(KEY))
+    told = masked({"at": value, "n": 1}, redactor)
+    for shown in (str(told), encode_mapping(told)):
+        assert "[redacted]" in shown
+        assert not any(secret in shown for secret in (KEY, "correct", "horse"))
+    assert told["n"] == 1
+
+
+@thorough
+@given(mappings)
+def test_what_tells_no_secret_stays_as_it_is(mapping):
+    """No JSON data either."""
+    odd = {"path": Path("a/b"), "who": ValueError("no")}
+    assert masked({**mapping, "odd": odd}, Redactor()) == {**mapping, "odd": odd}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"job_id": "top secret"}', "9" * 5000])

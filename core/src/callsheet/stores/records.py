@@ -113,13 +113,12 @@ def decode_mapping(text: str) -> dict[str, object]:
     return value
 
 
-def masked(mapping: Mapping[str, object], redactor: Redactor) -> tuple[Mapping[str, object], str]:
-    """The mapping and its JSON text; with a secret in it, a copy with masks in the place of secrets."""
-    text = encode_mapping(mapping)
-    if redactor.text(text) == text:  # one look at the whole is cheaper than one at each text in it
-        return mapping, text
-    clean = redactor.mapping(decode_mapping(text))
-    return clean, encode_mapping(clean)
+def masked(mapping: Mapping[str, object], redactor: Redactor) -> dict[str, object]:
+    """The mapping with masks in the place of secrets. Raises CallsheetError for cycles."""
+    try:
+        return redactor.mapping(mapping)
+    except RecursionError as error:
+        raise CallsheetError(f"a record cannot be written as JSON: {error}") from None
 
 
 @cache

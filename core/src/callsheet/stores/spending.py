@@ -133,7 +133,7 @@ def _spent_by_run(turn: Turn, run: str) -> int:
 
 def _spent_since(turn: Turn, since: float) -> int:
     """The sums of whole quarters of an hour, and what a day that begins between two of them has of the first."""
-    whole = math.ceil(since / QUARTER)
+    whole = int(-(-since // QUARTER))
     query = (
         "SELECT (SELECT coalesce(sum(nanos), 0) FROM spent_by_quarter WHERE quarter >= ?) "
         "+ (SELECT coalesce(sum(nanos), 0) FROM attempts WHERE ended >= ? AND ended < ?)"
