@@ -264,16 +264,14 @@ class Redactor:
         return pattern
 
     def value(self, value: object) -> object:
-        """JSON data with every secret in its texts and keys masked; of anything else, what its text tells."""
+        """JSON data with every secret in its texts and keys masked."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
             return self.mapping(value)
         if isinstance(value, (list, tuple)):
             return [self.value(v) for v in value]
-        if type(value) in _PLAIN or self.text(told := str(value)) == told:
-            return value
-        return self.text(told)
+        return value
 
     def mapping(self, value: Mapping[str, object]) -> dict[str, object]:
         """As `value`, of an object."""

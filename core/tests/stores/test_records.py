@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
 from callsheet.artifacts import BlobArtifact, FileRef, JsonArtifact, TextArtifact
 from callsheet.errors import CallsheetError
@@ -179,28 +181,71 @@ def test_cycles_are_refused():
 KEY = "hunter2-hunter2"
 
 
+@dataclass(frozen=True)
+class _Hiding:
+    key: str = field(default=KEY, repr=False)
+
+
+class _Parsed(BaseModel):
+    key: str = Field(default=KEY, repr=False)
+
+
 @pytest.mark.parametrize(
     "value",
-    [{"password": "correct horse"}, KEY, [KEY], Path("/srv") / KEY, {KEY}, ValueError(f"no {KEY}"), TextPart(KEY)],
+    [
+        {"password": "correct horse"},
+        KEY,
+        (KEY,),
+        Path("/srv") / KEY,
+        {KEY},
+        ValueError(f"no {KEY}"),
+        TextPart(KEY),
+        FileRef("a" * 64, "image/png", 3, KEY),
+        Cost.unknown(KEY),
+        [_Hiding()],
+        _Parsed(),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_a_secret_is_masked_wherever_it_lies(value):
-    """Also where no JSON data is: what is written of it is its text."""
+    """In what is told, in what is written, and in a result whose metadata it is."""
     redactor = Redactor()
     redactor.add(Secret(KEY))
-    told = masked({"at": value, "n": 1}, redactor)
-    for shown in (str(told), encode_mapping(told)):
+    told, text = masked({"at": value, "n": 1}, redactor)
+    for shown in (str(told), text, encode_result(JobResult((), meta=told))):
         assert "[redacted]" in shown
         assert not any(secret in shown for secret in (KEY, "correct", "horse"))
-    assert told["n"] == 1
+    assert (told["n"], decode_mapping(text)["n"]) == (1, 1)
 
 
 @thorough
 @given(mappings)
 def test_what_tells_no_secret_stays_as_it_is(mapping):
-    """No JSON data either."""
-    odd = {"path": Path("a/b"), "who": ValueError("no")}
-    assert masked({**mapping, "odd": odd}, Redactor()) == {**mapping, "odd": odd}
+    """No JSON data either; what is written is what it was."""
+    assert masked(mapping, Redactor()) == (mapping, encode_mapping(mapping))
+    odd = {"path": Path("a/b"), "who": ValueError("no"), "pair": (1, FileRef("a" * 64, "image/png", 3)), None: 1}
+    told, text = masked({**mapping, "odd": odd}, Redactor())
+    assert told == {**mapping, "odd": odd}
+    assert text == encode_mapping({**mapping, "odd": odd})
+
+
+def test_what_is_very_deep_is_written_all_the_same():
+    """As long as no secret is in it."""
+    deep: dict[str, object] = {"at": "the bottom"}
+    for _ in range(350):
+        deep = {"deeper": deep}
+    assert masked(deep, Redactor())[1] == encode_mapping(deep)
+    redactor = Redactor()
+    redactor.add(Secret("the bottom"))
+    with pytest.raises(CallsheetError, match="too deep"):
+        masked(deep, redactor)
+
+
+def test_what_was_parsed_with_pydantic_is_written_open():
+    """Its fields, not its text."""
+    parts = (ToolCallPart("1", "look", {"where": _Parsed(key="here")}),)
+    read = decode_result(encode_result(JobResult((), parts=parts)))
+    assert read.parts == (ToolCallPart("1", "look", {"where": {"key": "here"}}),)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"job_id": "top secret"}', "9" * 5000])

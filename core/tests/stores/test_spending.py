@@ -7,7 +7,7 @@ import tempfile
 import time
 from contextlib import closing
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from pathlib import Path
 
 import pytest
@@ -74,6 +74,13 @@ async def test_a_day_may_begin_at_any_moment(ends, since):
     """The kept sums of quarters of an hour, with what lies before the first whole one, are the sum of all attempts."""
     with tempfile.TemporaryDirectory() as folder, closing(Owner.start(Path(folder))) as owner:
         await _sums_hold(owner, ends, since)
+
+
+def test_a_sum_is_counted_whole_whatever_the_application_rounds_to():
+    """Upwards, to a billionth."""
+    with localcontext(Context(prec=4)):
+        assert billionths(Decimal("12.3456789")) == 12_345_678_900
+        assert billionths(Decimal("0.0000000001")) == 1
 
 
 async def _sums_hold(owner, ends, since):

@@ -13,7 +13,7 @@ from callsheet.jobs import Attempt
 from callsheet.models import ModelRef
 from callsheet.money import Cost
 from callsheet.storage import CallRecord, CallState
-from callsheet.stores.history import EventRow, add_events
+from callsheet.stores.history import ShownEvent, add_events
 from callsheet.stores.records import (
     decode_cost,
     decode_failure,
@@ -108,7 +108,7 @@ class Claiming:
         self._old: CallRecord | None = None
         self._epoch = 0
 
-    def carry_out(self, turn: Turn, now: float, events: Iterable[EventRow]) -> Claim:
+    def carry_out(self, turn: Turn, now: float, events: Iterable[ShownEvent]) -> Claim:
         """Claim the key. The events are written only when the row changed (`claimed`, `taken_over`)."""
         self.look(turn)
         return self.write(turn, now, events)
@@ -123,7 +123,7 @@ class Claiming:
         self,
         turn: Turn,
         now: float,
-        events: Iterable[EventRow],
+        events: Iterable[ShownEvent],
         *,
         leaving: bool = False,
         reserved: int | None = None,
@@ -181,7 +181,7 @@ class Claiming:
         return CallRecord(*head, new.request_digest, new.request, created, now)
 
 
-def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events: Iterable[EventRow]) -> None:
+def release(turn: Turn, key: str, epoch: int, *, owner: str, now: float, events: Iterable[ShownEvent]) -> None:
     """Forget a call of which nothing was sent. Raises LostOwnershipError, or CallsheetError when it is not `claimed`."""
     row = owned(turn.db, key, owner, epoch)
     if row[1] != CallState.CLAIMED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from callsheet.errors import CallsheetError, ConfigError
 from callsheet.secrets import Redactor
@@ -12,10 +12,20 @@ from callsheet.storage import Event, RunRecord
 from callsheet.stores.records import decode_mapping, encode_mapping, masked
 from callsheet.stores.writer import Turn
 
-__all__ = ["EventRow", "Pick", "shown"]
+__all__ = ["EventRow", "Pick", "ShownEvent", "shown"]
 
 EventRow = tuple[str, str, Mapping[str, object]]
 """An event to be written: type (`noun.past_tense`), job id or "", and a JSON body."""
+
+
+class ShownEvent(NamedTuple):
+    """An event without secrets, with its body also as JSON text."""
+
+    type: str
+    job: str
+    body: Mapping[str, object]
+    text: str
+
 
 _CANCEL = "cancel:"
 _SELECT_RUN = "SELECT id, sheet, mode, status, owner, started, ended, output, request FROM runs"
@@ -32,18 +42,18 @@ class Pick:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-def shown(events: Iterable[EventRow], redactor: Redactor) -> list[EventRow]:
-    """The events as they are told and kept: without secrets."""
-    return [(kind, job, masked(body, redactor)) for kind, job, body in events]
+def shown(events: Iterable[EventRow], redactor: Redactor) -> list[ShownEvent]:
+    """The events as they are told and kept."""
+    return [ShownEvent(kind, job, *masked(body, redactor)) for kind, job, body in events]
 
 
-def add_events(turn: Turn, run: str, now: float, events: Iterable[EventRow]) -> list[Event]:
-    """Append events, as they are `shown`, to a run; those outside of one (`run` is "") are told and not kept."""
+def add_events(turn: Turn, run: str, now: float, events: Iterable[ShownEvent]) -> list[Event]:
+    """Append events to a run; those outside of one (`run` is "") are told and not kept."""
     added = []
-    for kind, job, body in events:
+    for kind, job, body, text in events:
         seq = 0
         if run:
-            values = (run, now, kind, job, encode_mapping(body))
+            values = (run, now, kind, job, text)
             cursor = turn.db.execute("INSERT INTO events (run, at, type, job, body) VALUES (?, ?, ?, ?, ?)", values)
             seq = int(cursor.lastrowid or 0)
         added.append(Event(seq, run, now, kind, job, body))
@@ -59,12 +69,12 @@ def events_of(turn: Turn, run: str, after: int) -> list[Event]:
     return [Event(seq, of, at, kind, job, decode_mapping(body)) for seq, of, at, kind, job, body in rows]
 
 
-def start_run(turn: Turn, record: RunRecord, now: float, events: Iterable[EventRow]) -> None:
-    """Write a new run. Raises CallsheetError when its id is taken."""
+def start_run(turn: Turn, record: RunRecord, request: str, now: float, events: Iterable[ShownEvent]) -> None:
+    """Write a new run, with what it was asked for as JSON text. Raises CallsheetError when its id is taken."""
     if turn.db.execute("SELECT 1 FROM runs WHERE id = ?", (record.id,)).fetchone():
         raise CallsheetError(f"there is a run {record.id} already")
     head = (record.id, record.sheet, record.mode, record.status, record.owner, record.started, record.ended)
-    values = (*head, record.output, encode_mapping(record.request))
+    values = (*head, record.output, request)
     turn.db.execute(
         "INSERT INTO runs (id, sheet, mode, status, owner, started, ended, output, request) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -73,7 +83,7 @@ def start_run(turn: Turn, record: RunRecord, now: float, events: Iterable[EventR
     add_events(turn, record.id, now, events)
 
 
-def finish_run(turn: Turn, run: str, status: str, now: float, events: Iterable[EventRow]) -> RunRecord:
+def finish_run(turn: Turn, run: str, status: str, now: float, events: Iterable[ShownEvent]) -> RunRecord:
     """Write how a run ended."""
     record = find_run(turn, run)
     turn.db.execute("UPDATE runs SET status = ?, ended = ? WHERE id = ?", (status, now, record.id))
@@ -83,7 +93,7 @@ def finish_run(turn: Turn, run: str, status: str, now: float, events: Iterable[E
 
 
 def reopen_run(
-    turn: Turn, run: str, owner: str, *, alive: Callable[[str], bool], now: float, events: Iterable[EventRow]
+    turn: Turn, run: str, owner: str, *, alive: Callable[[str], bool], now: float, events: Iterable[ShownEvent]
 ) -> RunRecord:
     """Make `owner` work on an ended or orphaned run. Raises CallsheetError while another living process does."""
     record = find_run(turn, run)
@@ -101,7 +111,7 @@ def request_cancel(turn: Turn, run: str, now: float) -> RunRecord:
     record = find_run(turn, run)
     if record.ended is None and not is_cancel_requested(turn, record.id):
         turn.db.execute("INSERT INTO meta (name, value) VALUES (?, ?)", (_CANCEL + record.id, str(now)))
-        add_events(turn, record.id, now, [("run.cancel_requested", "", {})])
+        add_events(turn, record.id, now, [ShownEvent("run.cancel_requested", "", {}, "{}")])
     return record
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -275,8 +274,8 @@ class Ledger:
     async def start_run(self, record: RunRecord, events: Iterable[EventRow] = ()) -> None:
         """Write a new run. Raises CallsheetError when its id is taken."""
         now, rows = self._clock(), shown(events, self._redactor)
-        shown_record = replace(record, request=masked(record.request, self._redactor))
-        await self._write(lambda turn: history.start_run(turn, shown_record, now, rows))
+        request = masked(record.request, self._redactor)[1]
+        await self._write(lambda turn: history.start_run(turn, record, request, now, rows))
 
     async def finish_run(self, run: str, status: str, events: Iterable[EventRow] = ()) -> RunRecord:
         """Write how a run ended, and when."""

@@ -113,12 +113,23 @@ def decode_mapping(text: str) -> dict[str, object]:
     return value
 
 
-def masked(mapping: Mapping[str, object], redactor: Redactor) -> dict[str, object]:
-    """The mapping with masks in the place of secrets. Raises CallsheetError for cycles."""
+def masked(mapping: Mapping[str, object], redactor: Redactor) -> tuple[Mapping[str, object], str]:
+    """The mapping and its JSON text, with masks in the place of secrets. Raises as `encode_mapping` does."""
     try:
-        return redactor.mapping(mapping)
-    except RecursionError as error:
-        raise CallsheetError(f"a record cannot be written as JSON: {error}") from None
+        text = _STRICT.encode(mapping)
+        if redactor.value(mapping) == mapping:
+            return mapping, text
+    except (TypeError, ValueError, RecursionError):
+        pass  # no JSON data (a path, say), or very deep
+    opened = _encode(mapping)  # all that may be written of it
+    told = _loads(opened)
+    try:
+        clean = redactor.value(told)
+    except RecursionError:
+        if redactor.text(opened) != opened:
+            raise CallsheetError("a record is too deep to be cleaned of the secret in it") from None
+        clean = told
+    return (mapping, encode_mapping(mapping)) if clean == told else (cast("Mapping[str, object]", clean), _dumps(clean))
 
 
 @cache
@@ -174,7 +185,8 @@ def _leaf(value: object) -> object:
         return dict(value)
     if is_dataclass(type(value)) or isinstance(value, (set, frozenset, Path)):
         return json_ready(value)
-    return str(value)
+    dump = getattr(value, "model_dump", None)  # what a plugin or an application has parsed with pydantic
+    return dump() if callable(dump) and not isinstance(value, type) else str(value)
 
 
 def _field(value: object) -> object:
@@ -198,5 +210,6 @@ def _opened(value: object) -> object:
     return [_opened(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
+_STRICT = json.JSONEncoder(separators=(",", ":"))
 _JSON = json.JSONEncoder(default=_leaf, separators=(",", ":"))
 _RECORD = json.JSONEncoder(default=_field, separators=(",", ":"))

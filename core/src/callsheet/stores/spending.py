@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Literal, NamedTuple
 
 from callsheet.money import Cost
@@ -23,11 +23,13 @@ __all__ = ["Bounds", "PaidAttempt", "Reservation", "Room", "Spending", "billiont
 
 QUARTER = 900
 """Seconds of a quarter of an hour: where a day may begin, whatever the time zone."""
+_EXACT = Context(prec=60)
+"""An application's own context may round to a few digits."""
 
 
 def billionths(usd: Decimal) -> int:
     """A sum as the ledger adds it up."""
-    return math.ceil(usd.scaleb(9))
+    return math.ceil(usd.scaleb(9, _EXACT))
 
 
 class Reservation(NamedTuple):

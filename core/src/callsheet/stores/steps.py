@@ -114,7 +114,7 @@ def _shown(result: JobResult, redactor: Redactor) -> JobResult:
     if not result.meta and not result.warnings:
         return result
     warnings = tuple(replace(warning, message=redactor.text(warning.message)) for warning in result.warnings)
-    return replace(result, meta=masked(result.meta, redactor), warnings=warnings)
+    return replace(result, meta=masked(result.meta, redactor)[0], warnings=warnings)
 
 
 def _attempt(change: Change, attempt: Attempt) -> tuple[Any, ...]:
