@@ -76,13 +76,6 @@ async def test_a_day_may_begin_at_any_moment(ends, since):
         await _sums_hold(owner, ends, since)
 
 
-def test_a_sum_is_counted_whole_whatever_the_application_rounds_to():
-    """Upwards, to a billionth."""
-    with localcontext(Context(prec=4)):
-        assert billionths(Decimal("12.3456789")) == 12_345_678_900
-        assert billionths(Decimal("0.0000000001")) == 1
-
-
 async def _sums_hold(owner, ends, since):
     async with await Ledger.open(None, owner) as ledger:
         for number, (ended, nanos) in enumerate(ends):
@@ -92,6 +85,13 @@ async def _sums_hold(owner, ends, since):
         assert (await reserve(ledger, "new", 1, day=0, since=since)).spent == spent
         of_run = sum(nanos for number, (_, nanos) in enumerate(ends) if number % 2)
         assert (await reserve(ledger, "new", 1, run="r1", most=0)).spent == of_run
+
+
+def test_a_sum_is_counted_whole_whatever_the_application_rounds_to():
+    """Upwards, to a billionth."""
+    with localcontext(Context(prec=4)):
+        assert billionths(Decimal("12.3456789")) == 12_345_678_900
+        assert billionths(Decimal("0.0000000001")) == 1
 
 
 @pytest.mark.parametrize("zone", ["UTC0", "CET-1CEST,M3.5.0,M10.5.0/3", "NST3:30NDT,M3.2.0,M11.1.0", "XXX-13"])

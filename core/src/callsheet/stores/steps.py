@@ -86,11 +86,11 @@ class Stepping:
     def carry_out(self, turn: Turn, now: float) -> None:
         """Take the step. Raises LostOwnershipError, or CallsheetError when it is not allowed."""
         change, values = self._change, (self._change.state.value, now, *self._known, *self._ours)
-        row = turn.db.execute(self._statement, values).fetchall()
-        if not row:
+        rows = turn.db.execute(self._statement, values).fetchall()
+        if not rows:
             state = owned(turn.db, *self._ours)[1]
             raise CallsheetError(f"the call {change.key} is {state}: it cannot become {change.state}")
-        run, job, set_aside = row[0]
+        run, job, set_aside = rows[0]
         if self._attempt is not None:
             # what was set aside becomes what it cost, where that is known
             turn.db.execute(_ADD_ATTEMPT, (*self._attempt, run, job, set_aside if self._nanos is None else self._nanos))

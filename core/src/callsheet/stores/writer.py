@@ -162,12 +162,12 @@ class Writer:
     def _execute(self, db: sqlite3.Connection, batch: list[_Task]) -> list[Event]:
         turn = Turn(db, [])
         try:
-            if not [task for task in batch if task.writes]:
+            if not any(task.writes for task in batch):
                 for task in batch:
                     _read(turn, task)
                 return []
             if self._memory is None:
-                self._sync(db, durable=bool([task for task in batch if task.durable]))
+                self._sync(db, durable=any(task.durable for task in batch))
             db.execute("BEGIN IMMEDIATE")
             if not _all_succeed(turn, batch):
                 db.execute("ROLLBACK")
